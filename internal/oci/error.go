@@ -31,6 +31,9 @@ const (
 	// CodeRequestInvalid is a request that breaks no narrower rule: a bad
 	// query parameter, an unreadable header. On the wire UNSUPPORTED, 400.
 	CodeRequestInvalid Code = "REQUEST_INVALID"
+	// CodeRouteUnknown is a path that the protocol does not have.
+	// On the wire UNSUPPORTED, 404.
+	CodeRouteUnknown Code = "ROUTE_UNKNOWN"
 	// CodeRangeInvalid is a chunk that does not continue the upload where it
 	// stands. On the wire BLOB_UPLOAD_INVALID, 416.
 	CodeRangeInvalid Code = "RANGE_INVALID"
@@ -73,6 +76,7 @@ var codes = map[Code]codeInfo{
 	CodeUnsupported:         {"UNSUPPORTED", 405, "the operation is unsupported", "dist code-13"},
 	CodeTooManyRequests:     {"TOOMANYREQUESTS", 429, "too many requests", "dist code-14"},
 	CodeRequestInvalid:      {"UNSUPPORTED", 400, "the request is not understood", "dist code-13"},
+	CodeRouteUnknown:        {"UNSUPPORTED", 404, "the protocol has no such path", "dist endpoints"},
 	CodeRangeInvalid:        {"BLOB_UPLOAD_INVALID", 416, "the chunk does not continue the upload where it stands", "dist pushing-a-blob-in-chunks"},
 	CodeManifestTooLarge:    {"SIZE_INVALID", 413, "the manifest is larger than this registry accepts", "dist pushing-manifests"},
 	CodeBlobTooLarge:        {"BLOB_UPLOAD_INVALID", 413, "the blob is larger than this registry accepts", "rfc9110 15.5.14"},

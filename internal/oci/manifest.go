@@ -44,7 +44,9 @@ type Content struct {
 	// Blobs must lie in the same repository: config and layers that are
 	// distributable, each digest once.
 	Blobs []Descriptor
-	// Children are the manifests of an index or list, each digest once.
+	// Children are the manifests of an index or list, each digest once. What
+	// an index names under another media type counts as a blob (BuildKit's
+	// registry cache lists layers and its config that way).
 	Children []Descriptor
 	// Subject is the digest the manifest refers to, or "".
 	Subject Digest
@@ -248,14 +250,26 @@ func indexContent(doc document) (Content, error) {
 		if err != nil {
 			return c, err
 		}
-		if seen[m.Digest] {
+		if seen[m.Digest] || nonDistributable(m) {
 			continue
 		}
 		seen[m.Digest] = true
-		c.Children = append(c.Children, m)
+		if isManifest(m.MediaType) {
+			c.Children = append(c.Children, m)
+		} else {
+			c.Blobs = append(c.Blobs, m)
+		}
 	}
 	c.ArtifactType = doc.ArtifactType
 	return c, nil
+}
+
+func isManifest(mediaType string) bool {
+	switch mediaType {
+	case MediaTypeImageManifest, MediaTypeImageIndex, MediaTypeDockerManifest, MediaTypeDockerList:
+		return true
+	}
+	return false
 }
 
 // nonDistributable tells layers that a registry need not hold (image,

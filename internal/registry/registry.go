@@ -8,6 +8,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 
@@ -131,8 +132,23 @@ type Session struct {
 	OneRequest bool
 }
 
+// OffsetError refuses a chunk that does not continue the upload: it stands at
+// Offset bytes.
+type OffsetError struct {
+	ID     string
+	Offset int64
+	Sent   int64
+}
+
+func (e *OffsetError) Error() string {
+	return fmt.Sprintf("the chunk begins at byte %d but the upload stands at byte %d: continue there", e.Sent, e.Offset)
+}
+
+// Unwrap makes it RANGE_INVALID, 416.
+func (e *OffsetError) Unwrap() error { return oci.Errorf(oci.CodeRangeInvalid, "%s", e.Error()) }
+
 // Upload is a blob on its way in. Methods are called by one goroutine; two
-// Uploads of one ID exclude each other by the offset (the later is refused).
+// Uploads of one ID take turns, and the offset refuses the later.
 type Upload interface {
 	// ID for later requests; random, not guessable.
 	ID() string
@@ -141,12 +157,12 @@ type Upload interface {
 	// MinChunk is the smallest chunk the store can take, 0 if any.
 	MinChunk() int64
 	// Append receives a chunk that begins at offset. Bytes that arrived
-	// before an error count: Offset tells. Errors: RANGE_INVALID,
+	// before an error count: Offset tells. Errors: *OffsetError,
 	// BLOB_TOO_LARGE, TOOMANYREQUESTS, STORAGE_FULL, or r's own error.
 	Append(ctx context.Context, offset int64, r io.Reader) error
 	// Commit ends the upload: its content becomes a blob of the repository,
 	// durable when Commit returns. With the wrong digest the upload is gone.
-	// Errors: DIGEST_INVALID, RANGE_INVALID.
+	// Errors: DIGEST_INVALID, BLOB_UPLOAD_UNKNOWN.
 	Commit(ctx context.Context, digest oci.Digest) (oci.Descriptor, error)
 	// Cancel drops the upload and its bytes.
 	Cancel(ctx context.Context) error

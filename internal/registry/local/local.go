@@ -1,0 +1,218 @@
+// Package local is the registry itself: what clients push lies in a blob
+// store, what is known of it in a catalog.
+//
+// Bytes first, row second: a blob is sealed (durable) before the transaction
+// that makes it a member of a repository, so a crash leaves bytes nobody names,
+// which the sweep removes, and never a row without bytes. Every key is used
+// once, so nothing that removes bytes races with something that writes them.
+//
+// A Registry is safe for concurrent use. It answers hot reads from bounded
+// caches that every change invalidates before it is acknowledged.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"fairlead.dev/fairlead/internal/blob"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
+)
+
+// Limits of one owner (a Fairlead token) and of single things; 0 is no limit.
+type Limits struct {
+	ManifestBytes     int64
+	BlobBytes         int64
+	ConcurrentUploads int
+	OpenUploads       int
+	UnfinishedBytes   int64
+}
+
+// Options of a Registry. Blobs, Catalog, Uploads and Garbage are required.
+type Options struct {
+	Blobs   blob.Store
+	Catalog Catalog
+	Uploads Uploads
+	Garbage Garbage
+	Limits  Limits
+	// Room tells whether the store has room for pushes; nil means always.
+	Room func(ctx context.Context) (bool, error)
+	// UploadExpiry is how long an untouched upload stays open.
+	UploadExpiry time.Duration
+	// Grace is how long what nobody refers to is kept.
+	Grace time.Duration
+	// Missing is told of a blob whose bytes are gone: an alarm.
+	Missing func(BlobRow)
+	// Swept is told what each sweep removed.
+	Swept func(Swept)
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Registry keeps images in a store and a catalog.
+type Registry struct {
+	o     Options
+	epoch string
+	born  time.Time
+	cache *cache
+	load  *ledger
+}
+
+var _ registry.Registry = (*Registry)(nil)
+
+// New makes a Registry over open stores.
+func New(o Options) *Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Registry{o: o, epoch: rand.Text(), born: o.Now(), cache: newCache(), load: newLedger()}
+}
+
+// Resolve implements registry.Reader.
+func (r *Registry) Resolve(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Descriptor, error) {
+	m, err := r.Manifest(ctx, repo, ref)
+	return m.Descriptor, err
+}
+
+// Manifest implements registry.Reader.
+func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Manifest, error) {
+	if m, ok := r.cache.manifest(repo, ref); ok {
+		return m, nil
+	}
+	mark := r.cache.mark(repo)
+	m, err := r.o.Catalog.Manifest(ctx, repo, ref)
+	if err != nil {
+		return m, fmt.Errorf("manifest %s of %s: %w", ref, repo, err)
+	}
+	r.cache.addManifest(mark, repo, ref, m)
+	return m, nil
+}
+
+// StatBlob implements registry.Reader.
+func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, digest oci.Digest) (oci.Descriptor, error) {
+	row, err := r.blobRow(ctx, repo, digest)
+	return oci.Descriptor{Digest: row.Digest, Size: row.Size}, err
+}
+
+func (r *Registry) blobRow(ctx context.Context, repo oci.Repo, digest oci.Digest) (BlobRow, error) {
+	if row, ok := r.cache.blob(repo, digest); ok {
+		return row, nil
+	}
+	mark := r.cache.mark(repo)
+	row, err := r.o.Catalog.Blob(ctx, repo, digest)
+	if err != nil {
+		return BlobRow{}, fmt.Errorf("blob %s of %s: %w", digest, repo, err)
+	}
+	r.cache.addBlob(mark, repo, row)
+	return row, nil
+}
+
+// OpenBlob implements registry.Reader. A row whose bytes are missing is an
+// internal error and an alarm, never BLOB_UNKNOWN: a client that took it for
+// "not there" would hide the loss.
+func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, digest oci.Digest, rng registry.Range) (*registry.Blob, error) {
+	row, err := r.blobRow(ctx, repo, digest)
+	if err != nil {
+		return nil, err
+	}
+	url, err := r.o.Blobs.URL(ctx, row.Key)
+	if err != nil {
+		return nil, fmt.Errorf("offer blob %s by URL: %w", digest, err)
+	}
+	if url != "" {
+		return &registry.Blob{Size: row.Size, URL: url}, nil
+	}
+	body, err := r.o.Blobs.Open(ctx, row.Key, rng.Offset, rng.Length)
+	if errors.Is(err, blob.ErrNotFound) && r.o.Missing != nil {
+		r.o.Missing(row)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the bytes of blob %s (key %s): %w", digest, row.Key, err)
+	}
+	return &registry.Blob{Size: row.Size, Body: body}, nil
+}
+
+// Mount implements registry.Writer.
+func (r *Registry) Mount(ctx context.Context, to, from oci.Repo, digest oci.Digest) (oci.Descriptor, error) {
+	if _, err := r.blobRow(ctx, from, digest); err != nil {
+		if errors.Is(err, oci.ErrNameUnknown) {
+			err = oci.ErrBlobUnknown
+		}
+		return oci.Descriptor{}, err
+	}
+	defer r.cache.forgetBlob(to, digest)
+	row, err := r.o.Catalog.LinkBlob(ctx, to, BlobRow{Digest: digest}, "")
+	if err != nil {
+		return oci.Descriptor{}, fmt.Errorf("mount %s from %s to %s: %w", digest, from, to, err)
+	}
+	return oci.Descriptor{Digest: digest, Size: row.Size}, nil
+}
+
+// DeleteManifest implements registry.Deleter.
+func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Ref) error {
+	if ref.Digest == "" {
+		defer r.cache.forgetTag(repo, ref.Tag)
+		return r.o.Catalog.DeleteTag(ctx, repo, ref.Tag)
+	}
+	defer r.cache.forgetManifest(repo, ref.Digest)
+	return r.o.Catalog.DeleteManifest(ctx, repo, ref.Digest)
+}
+
+// DeleteBlob implements registry.Deleter.
+func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, digest oci.Digest) error {
+	defer r.cache.forgetBlob(repo, digest)
+	return r.o.Catalog.UnlinkBlob(ctx, repo, digest)
+}
+
+// Repositories implements registry.Lister.
+func (r *Registry) Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error] {
+	return paged(after, func(after oci.Repo, n int) ([]oci.Repo, error) {
+		return r.o.Catalog.Repositories(ctx, after, n)
+	}, func(r oci.Repo) oci.Repo { return r })
+}
+
+// Tags implements registry.Lister.
+func (r *Registry) Tags(ctx context.Context, repo oci.Repo, after oci.Tag) iter.Seq2[oci.Tag, error] {
+	return paged(after, func(after oci.Tag, n int) ([]oci.Tag, error) {
+		return r.o.Catalog.Tags(ctx, repo, after, n)
+	}, func(t oci.Tag) oci.Tag { return t })
+}
+
+// Referrers implements registry.Lister.
+func (r *Registry) Referrers(ctx context.Context, repo oci.Repo, subject oci.Digest, f registry.Filter) iter.Seq2[oci.Descriptor, error] {
+	return paged(f.After, func(after oci.Digest, n int) ([]oci.Descriptor, error) {
+		return r.o.Catalog.Referrers(ctx, repo, subject, f.ArtifactType, after, n)
+	}, func(d oci.Descriptor) oci.Digest { return d.Digest })
+}
+
+// paged walks pages that grow, so that a short list costs little and a long
+// one few statements.
+func paged[T any, C comparable](after C, page func(after C, n int) ([]T, error), cursor func(T) C) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for n := 128; ; n = min(2*n, 4096) {
+			items, err := page(after, n)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, it := range items {
+				if !yield(it, nil) {
+					return
+				}
+			}
+			if len(items) < n {
+				return
+			}
+			after = cursor(items[len(items)-1])
+		}
+	}
+}
