@@ -1,0 +1,191 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// Options of a Policy. There are none yet: accounts and namespaces bring them.
+type Options struct{}
+
+// Policy decides who may do what. It is immutable and pure. The zero Policy
+// allows nothing to anybody.
+type Policy struct {
+	rules []rule
+}
+
+// NewPolicy makes the policy in force: the operator may do everything, nobody
+// else may do anything.
+func NewPolicy(Options) Policy {
+	return Policy{rules: []rule{operatorRule}}
+}
+
+// rule is one reason to have rights. Rules add up; none takes away what
+// another gives.
+type rule struct {
+	because string
+	// actions the principal has on the resource by this rule, in no
+	// particular order; a subset of resource.actions.
+	actions func(Principal, resource) []oci.Action
+}
+
+var operatorRule = rule{
+	because: "the operator may do everything",
+	actions: func(p Principal, r resource) []oci.Action {
+		if p.Kind != Operator {
+			return nil
+		}
+		return r.actions
+	},
+}
+
+// resource is something that exists to have rights on.
+type resource struct {
+	// repo is "" for the catalog.
+	repo oci.Repo
+	// actions that exist on it. "*" exists on the catalog only, where it is
+	// the name of its single action.
+	actions []oci.Action
+}
+
+var (
+	repoActions    = []oci.Action{oci.ActionDelete, oci.ActionPull, oci.ActionPush}
+	catalogActions = []oci.Action{oci.ActionAll}
+)
+
+// resourceOf finds what a scope is about; false if there is no such thing.
+func resourceOf(s oci.Scope) (resource, bool) {
+	switch s.Type {
+	case oci.ResourceRepository:
+		repo, err := oci.ParseRepo(s.Name)
+		return resource{repo: repo, actions: repoActions}, err == nil
+	case oci.ResourceRegistry:
+		return resource{actions: catalogActions}, s.Name == oci.Catalog
+	default:
+		return resource{}, false
+	}
+}
+
+// Allow grants what p wants and may have. It is a pure intersection: it never
+// adds to wanted, asking for too much is no error, and what is granted is
+// granted again when asked for alone. Scopes that nothing is granted of are
+// dropped; unknown types, names and actions are never granted. Actions come
+// sorted, each once.
+//
+// A "*" wanted on a repository is shorthand for pull, push and delete, because
+// skopeo asks for just that before it deletes. The concrete actions that p has
+// are granted, never the "*" itself: in a token it would be an action that
+// nothing asks for.
+func (pol Policy) Allow(p Principal, wanted []oci.Scope) []oci.Scope {
+	var granted []oci.Scope
+	for _, w := range wanted {
+		r, ok := resourceOf(w)
+		if !ok {
+			continue
+		}
+		var actions []oci.Action
+		for _, a := range r.actions {
+			if r.wanted(w, a) && pol.because(p, r, a) != "" {
+				actions = append(actions, a)
+			}
+		}
+		if len(actions) > 0 {
+			granted = append(granted, oci.Scope{Type: w.Type, Name: w.Name, Actions: actions})
+		}
+	}
+	return granted
+}
+
+// wanted tells whether the scope asks for the action.
+func (r resource) wanted(s oci.Scope, a oci.Action) bool {
+	return slices.Contains(s.Actions, a) || slices.Contains(s.Actions, oci.ActionAll)
+}
+
+// because is why p has the action; "" if p has not.
+func (pol Policy) because(p Principal, r resource, a oci.Action) string {
+	for _, rule := range pol.rules {
+		if slices.Contains(rule.actions(p, r), a) {
+			return rule.because
+		}
+	}
+	return ""
+}
+
+// Explain tells whether p may do everything that need names, and why. It
+// agrees with Allow: it allows exactly what Allow grants in full. So a need
+// of "*" on a repository is refused, and so is one that names no action.
+func (pol Policy) Explain(p Principal, need oci.Scope) Decision {
+	r, ok := resourceOf(need)
+	if !ok {
+		return Decision{Reason: fmt.Sprintf("there is no %s named %q to have rights on", noun(need.Type), oci.Clip(need.Name))}
+	}
+	if len(need.Actions) == 0 {
+		return Decision{Reason: "no action is named"}
+	}
+	var because string
+	for _, a := range need.Actions {
+		if !slices.Contains(r.actions, a) {
+			return Decision{Reason: fmt.Sprintf("%q is no action on %s: there is %s", oci.Clip(string(a)), r, list(r.actions))}
+		}
+		if because = pol.because(p, r, a); because == "" {
+			return Decision{Reason: refusal(p, r, a)}
+		}
+	}
+	return Decision{Allowed: true, Reason: because}
+}
+
+// refusal is the sentence for the one who is refused. It depends on the
+// name that was asked for, never on whether anything of that name exists.
+func refusal(p Principal, r resource, a oci.Action) string {
+	what := fmt.Sprintf("%s %s", verb(a), r)
+	if p.Kind == "" || p.Kind == Anonymous {
+		return fmt.Sprintf("sign in to %s: the user name is %q, the password a Fairlead token", what, UserName)
+	}
+	name := p.Name
+	if name == "" {
+		name = string(p.Kind)
+	}
+	return fmt.Sprintf("%s has no right to %s: ask its owner, or sign in with another token", name, what)
+}
+
+// UserName is what clients give as user name when the password is a Fairlead
+// token: it says what the password is.
+const UserName = "token"
+
+func (r resource) String() string {
+	if r.repo == "" {
+		return "the catalog"
+	}
+	return "the repository " + string(r.repo)
+}
+
+func verb(a oci.Action) string {
+	switch a {
+	case oci.ActionPull:
+		return "pull from"
+	case oci.ActionPush:
+		return "push to"
+	case oci.ActionDelete:
+		return "delete from"
+	default:
+		return "list"
+	}
+}
+
+func noun(scopeType string) string {
+	if scopeType == oci.ResourceRepository || scopeType == oci.ResourceRegistry {
+		return scopeType
+	}
+	return fmt.Sprintf("resource of type %q", oci.Clip(scopeType))
+}
+
+func list(actions []oci.Action) string {
+	var names []string
+	for _, a := range actions {
+		names = append(names, fmt.Sprintf("%q", a))
+	}
+	return strings.Join(names, ", ")
+}
