@@ -1,0 +1,171 @@
+package clients
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/test/clients/harness"
+)
+
+// docker starts a daemon of the test's own and gives its client, not logged
+// in to the server.
+func docker(t *testing.T, s *harness.Server) *harness.Tool {
+	t.Helper()
+	home := s.Home(t)
+	// Beside the home: a socket's path may have 107 characters only.
+	dir, err := os.MkdirTemp("", "fld")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("clearing up after dockerd: %v", err)
+		}
+	})
+	sock := "unix://" + filepath.Join(dir, "sock")
+	home.Setenv("DOCKER_BUILDKIT", "0") // no plugin is needed to build FROM scratch
+	client := home.Tool("docker", "-H", sock)
+	daemon(t, home.Tool("dockerd"), func() bool { return client.Works("version") },
+		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"-H", sock, "--pidfile", filepath.Join(dir, "pid"),
+		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--bridge=none",
+		"--insecure-registry", "127.0.0.0/8", "--log-level", "warn")
+	return client
+}
+
+// daemon runs a program until the test ends. If it ends by itself before it
+// is ready, this machine cannot run it.
+func daemon(t *testing.T, tool *harness.Tool, ready func() bool, args ...string) {
+	t.Helper()
+	cmd, cancel := tool.Command(args...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "daemon.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	said := func() string {
+		b, _ := os.ReadFile(log.Name())
+		return string(b[max(0, len(b)-4000):])
+	}
+	t.Cleanup(func() {
+		defer cancel()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s did not end:\n%s", cmd.Path, said())
+		}
+		_ = log.Close()
+	})
+	for deadline := time.Now().Add(30 * time.Second); !ready(); {
+		select {
+		case err := <-done:
+			done <- err
+			harness.Unavailable(t, "this machine cannot run %s: %v\n%s", filepath.Base(cmd.Path), err, said())
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s was not ready in time:\n%s", cmd.Path, said())
+		}
+	}
+}
+
+func TestDocker(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t)
+	c := docker(t, s)
+	home := c.Home()
+	app := s.Ref("team/docker")
+
+	t.Log("wrong password")
+	said := c.Fails(strings.NewReader("wrong"), "login", "-u", harness.User, "--password-stdin", s.Host)
+	if !strings.Contains(strings.ToLower(said), "unauthorized") {
+		t.Errorf("docker login with a wrong password said %q", said)
+	}
+
+	t.Log("logged out")
+	c.Run("build", "--network", "none", "-t", app+":v1", harness.Context(t, 30))
+	c.Refused("push", app+":v1")
+	s.Lacks(t, "team/docker", "v1")
+
+	t.Log("logged in")
+	if said := c.Input(strings.NewReader(s.Token), "login", "-u", harness.User, "--password-stdin", s.Host); !strings.Contains(said, "Login Succeeded") {
+		t.Errorf("docker login said %q", said)
+	}
+	plainPassword(t, home.DockerConfig(), s)
+	id := c.Run("image", "inspect", "-f", "{{.Id}}", app+":v1")
+	pushed := c.Run("push", app+":v1")
+	if digest := s.Has(t, "team/docker", "v1"); !strings.Contains(pushed, digest) {
+		t.Errorf("docker push did not name the digest %s: %s", digest, pushed)
+	}
+	c.Run("rmi", app+":v1")
+	c.Run("pull", app+":v1")
+	if again := c.Run("image", "inspect", "-f", "{{.Id}}", app+":v1"); again != id {
+		t.Errorf("pulled image %s, pushed %s", again, id)
+	}
+
+	t.Log("other ways to an image")
+	c.Run("load", "-i", harness.Tarball(t, app+":loaded", harness.Image(t, 31, 2, 1000)))
+	c.Run("push", app+":loaded")
+	layer := home.Write("layer.tar", string(harness.Tar(t, "imported", harness.Random(32, 1000))))
+	c.Run("import", layer, app+":imported")
+	c.Run("push", "--all-tags", app)
+	for _, tag := range []string{"loaded", "imported"} {
+		if mt, _ := s.Manifest(t, "team/docker", tag); mt != dockerManifest {
+			t.Errorf("docker pushed %s as %s", tag, mt)
+		}
+	}
+	c.Run("tag", app+":v1", s.Ref("other/docker")+":v1")
+	if said := c.Run("push", s.Ref("other/docker")+":v1"); !strings.Contains(said, "Mounted from team/docker") {
+		t.Errorf("pushing to a second repository mounted nothing: %s", said)
+	}
+	digest := s.Has(t, "team/docker", "v1")
+	c.Run("pull", app+"@"+digest)
+
+	t.Log("an index and an OCI image, made by others")
+	k := skopeo(t, s)
+	k.Run("copy", "--all", "--preserve-digests", "--dest-tls-verify=false", "oci:"+harness.IndexLayout(t, harness.MultiArch(t, 33))+":v1", "docker://"+app+":multi")
+	c.Run("pull", app+":multi")
+	c.Run("pull", "--platform", "linux/arm64", app+":multi")
+
+	t.Log("logged out again")
+	c.Run("logout", s.Host)
+	c.Run("rmi", "-f", app+":v1", app+":loaded")
+	c.Refused("pull", app+":v1")
+	c.Run("tag", app+":imported", app+":late")
+	c.Refused("push", app+":late")
+	s.Lacks(t, "team/docker", "late")
+}
+
+// plainPassword checks what a login left: a config.json that can become a
+// pull secret holds user and password, and no identity token.
+func plainPassword(t *testing.T, path string, s *harness.Server) {
+	t.Helper()
+	var config struct {
+		Auths map[string]struct {
+			Auth          []byte
+			IdentityToken string
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &config); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	entry := config.Auths[s.Host]
+	if string(entry.Auth) != harness.User+":"+s.Token || entry.IdentityToken != "" {
+		t.Errorf("after the login %s does not hold user and token as they are", filepath.Base(path))
+	}
+}

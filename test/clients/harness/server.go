@@ -1,0 +1,176 @@
+package harness
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// User is the user name that goes with every token.
+const User = "token"
+
+const (
+	startLimit = 20 * time.Second
+	stopLimit  = 30 * time.Second
+)
+
+// binary is the program under test: written by Main before any test runs.
+var binary string
+
+// Main builds fairlead, runs the tests and gives their exit code.
+// FAIRLEAD_BINARY names a program that was built already.
+func Main(m *testing.M) int {
+	if binary = os.Getenv("FAIRLEAD_BINARY"); binary != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "fairlead-clients-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making a folder for the binary:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary = filepath.Join(dir, "fairlead")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "./cmd/fairlead")
+	build.Dir = filepath.Join("..", "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building fairlead:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// Server is a running fairlead.
+type Server struct {
+	// Host is what clients call it: 127.0.0.1:PORT.
+	Host string
+	// URL begins with http or https and has no slash at its end.
+	URL string
+	// Token is the operator's: the password of User.
+	Token string
+
+	t    testing.TB
+	http *http.Client
+	cmd  *exec.Cmd
+	log  *buffer
+	done chan error
+}
+
+// Start runs a server over plain HTTP until the test ends.
+func Start(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	return start(t, "http", flags)
+}
+
+// StartTLS runs a server over TLS until the test ends.
+func StartTLS(t testing.TB, cert, key string) *Server {
+	t.Helper()
+	return start(t, "https", []string{"--tls-cert", cert, "--tls-key", key})
+}
+
+func start(t testing.TB, scheme string, flags []string) *Server {
+	t.Helper()
+	host := freePort(t)
+	data := filepath.Join(t.TempDir(), "data")
+	s := &Server{
+		Host: host,
+		URL:  scheme + "://" + host,
+		t:    t,
+		log:  &buffer{},
+		done: make(chan error, 1),
+		// The harness asks only whether the server is up; whether its
+		// certificate is good is for the clients to say.
+		http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
+	}
+	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", host}, flags...)...)
+	s.cmd.Dir = t.TempDir()
+	s.cmd.Env = append(clean(os.Environ()), "HOME="+t.TempDir())
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("starting fairlead: %v", err)
+	}
+	go func() { s.done <- s.cmd.Wait() }()
+	t.Cleanup(s.stop)
+	s.waitReady()
+	token, err := os.ReadFile(filepath.Join(data, "operator.token"))
+	if err != nil {
+		t.Fatalf("reading the operator's token: %v", err)
+	}
+	s.Token = strings.TrimSpace(string(token))
+	if s.Token == "" {
+		t.Fatal("operator.token is empty")
+	}
+	return s
+}
+
+// Ref is a reference in this registry.
+func (s *Server) Ref(name string) string { return s.Host + "/" + name }
+
+func (s *Server) waitReady() {
+	s.t.Helper()
+	deadline := time.Now().Add(startLimit)
+	for {
+		answer, err := s.http.Get(s.URL + "/readyz")
+		if err == nil {
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+			err = fmt.Errorf("GET /readyz: %s", answer.Status)
+		}
+		select {
+		case exit := <-s.done:
+			s.done <- exit
+			s.t.Fatalf("fairlead ended before it was ready: %v", exit)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("fairlead was not ready after %s: %v", startLimit, err)
+		}
+	}
+}
+
+// stop ends the server as a service manager does, and judges its whole life.
+func (s *Server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-s.done:
+		if err != nil {
+			s.t.Errorf("fairlead serve after SIGTERM: %v, want exit code 0", err)
+		}
+	case <-time.After(stopLimit):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+		s.t.Errorf("fairlead serve did not end within %s of SIGTERM", stopLimit)
+	}
+	log := s.log.String()
+	if s.Token != "" && strings.Contains(log, s.Token) {
+		s.t.Error("the server's log holds the operator's token")
+	}
+	if s.t.Failed() {
+		s.t.Logf("the server's log:\n%s", tail(log, 20_000))
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("looking for a free port: %v", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
