@@ -40,6 +40,16 @@ func (o *Observer) Gauge(name, help string, read func() float64) error {
 	return nil
 }
 
+// Counter adds a value that only grows; calling add counts one. The name gets
+// the prefix fairlead_. It fails when the name is taken or no metric's name.
+func (o *Observer) Counter(name, help string) (add func(), err error) {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	if err := o.registry.Register(c); err != nil {
+		return nil, fmt.Errorf("add the metric %s: %w", name, err)
+	}
+	return c.Inc, nil
+}
+
 // httpMetrics counts requests.
 type httpMetrics struct {
 	seconds  *prometheus.HistogramVec

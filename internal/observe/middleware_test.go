@@ -195,6 +195,14 @@ func TestMetrics(t *testing.T) {
 	if err := o.Gauge("open_uploads", "again", func() float64 { return 0 }); err == nil {
 		t.Error("a name was given twice")
 	}
+	missing, err := o.Counter("blobs_missing_total", "Blobs whose bytes are gone.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing()
+	if _, err := o.Counter("blobs_missing_total", "again"); err == nil {
+		t.Error("a counter's name was given twice")
+	}
 	w := httptest.NewRecorder()
 	o.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
@@ -206,7 +214,7 @@ func TestMetrics(t *testing.T) {
 		`fairlead_build_info{commit="abc",go="go`,
 		`fairlead_sweep_blobs_freed_total 2`, `fairlead_sweep_bytes_freed_total 4096`, `fairlead_sweep_uploads_expired_total 1`,
 		`fairlead_database_commit_operations_count 1`, `fairlead_database_commit_operations_sum 7`, `fairlead_database_commit_failures_total 1`,
-		`fairlead_open_uploads 3`, `go_goroutines`, `process_resident_memory_bytes`,
+		`fairlead_open_uploads 3`, `fairlead_blobs_missing_total 1`, `go_goroutines`, `process_resident_memory_bytes`,
 	} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in\n%s", want, w.Body)
