@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/config"
+	"fairlead.dev/fairlead/internal/serve"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// env is the world as the commands see it.
+type env struct {
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	environ []string
+	serve   func(context.Context, serve.Options) error
+	rotate  func(file string) error
+}
+
+// Run runs one command line, without the program's name, and gives the exit
+// code. SIGINT and SIGTERM cancel the command; a second one ends the process.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return run(ctx, args, env{
+		stdin: stdin, stdout: stdout, stderr: stderr, environ: environ,
+		serve: serve.Run, rotate: account.RotateOperator,
+	})
+}
+
+func run(ctx context.Context, args []string, e env) int {
+	root := newRoot(e)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintln(e.stderr, "fairlead: "+err.Error())
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintln(e.stderr, "Next: "+hint)
+	}
+	var usage *usageError
+	if _, bad := config.AsError(err); bad || errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot(e env) *cobra.Command {
+	root := group(&cobra.Command{
+		Use:   "fairlead",
+		Short: "Keep private container images, and say who may fetch them",
+		Example: `  fairlead serve
+  fairlead config show
+  fairlead version`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}, newServe(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef(cmd.CommandPath()+" --help", "%w", err)
+	})
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	return root
+}
+
+// group makes a command of commands: alone it shows its help and fails.
+func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(children...)
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := cmd.CommandPath() + " --help"
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = cmd.CommandPath() + " " + near[0]
+		}
+		return usagef(hint, "%q is no command of %s", args[0], cmd.CommandPath())
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		names := []string{}
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				names = append(names, c.Name())
+			}
+		}
+		return usagef(cmd.CommandPath()+" --help", "%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+	}
+	return cmd
+}
+
+// noArgs refuses arguments that would be ignored.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef(cmd.CommandPath()+" --help", "%s takes no argument, but was given %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
