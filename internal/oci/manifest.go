@@ -174,12 +174,14 @@ func uniqueKeys(body []byte) error {
 			return Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
 		}
 		key, _ := t.(string)
-		fold := strings.ToLower(key)
-		if decisive[fold] {
-			if seen[fold] {
+		if name, ok := decisive[strings.ToLower(key)]; ok {
+			if seen[name] {
 				return Errorf(CodeManifestInvalid, "the field %q occurs twice", Clip(key))
 			}
-			seen[fold] = true
+			if key != name {
+				return Errorf(CodeManifestInvalid, "the field %q must be written %q", Clip(key), name)
+			}
+			seen[name] = true
 		}
 		var skip json.RawMessage
 		if err := dec.Decode(&skip); err != nil {
@@ -189,9 +191,10 @@ func uniqueKeys(body []byte) error {
 	return nil
 }
 
-var decisive = map[string]bool{
-	"schemaversion": true, "mediatype": true, "artifacttype": true, "config": true,
-	"layers": true, "manifests": true, "fslayers": true, "subject": true,
+// decisive fields, by their name in lower case.
+var decisive = map[string]string{
+	"schemaversion": "schemaVersion", "mediatype": "mediaType", "artifacttype": "artifactType",
+	"config": "config", "layers": "layers", "manifests": "manifests", "fslayers": "fsLayers", "subject": "subject",
 }
 
 func settleMediaType(mediaType string, doc document) (string, error) {

@@ -48,8 +48,8 @@ type Options struct {
 	Grace time.Duration
 	// Missing is told of a blob whose bytes are gone: an alarm.
 	Missing func(BlobRow)
-	// Swept is told what each sweep removed.
-	Swept func(Swept)
+	// Swept is told what each sweep removed, and why it stopped early if so.
+	Swept func(Swept, error)
 	Log   *slog.Logger
 	Now   func() time.Time
 }

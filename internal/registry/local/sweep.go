@@ -32,14 +32,17 @@ func (r *Registry) Run(ctx context.Context, interval time.Duration) error {
 		case <-tick.C:
 		}
 		swept, err := r.Sweep(ctx)
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
 			r.o.Log.ErrorContext(ctx, "the sweep stopped early and will try again", "error", err)
 		}
 		if swept != (Swept{}) {
 			r.o.Log.InfoContext(ctx, "swept", "blobs", swept.Blobs, "uploads", swept.Uploads, "orphans", swept.Orphans, "bytes", swept.Bytes)
 		}
-		if r.o.Swept != nil && err == nil {
-			r.o.Swept(swept)
+		if r.o.Swept != nil {
+			r.o.Swept(swept, err)
 		}
 	}
 }

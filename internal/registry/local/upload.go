@@ -135,11 +135,19 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 	if errors.Is(err, blob.ErrFull) {
 		err = oci.Errorf(oci.CodeStorageFull, "the registry's disk is full: the upload stands at byte %d, go on when the operator has made room", end).WithCause(err)
 	}
-	if end < before || end != in.size {
-		// The store holds less than was hashed: what is known of the upload no
-		// longer fits its bytes.
-		lost := fmt.Errorf("the store holds %d bytes of upload %s, %d were received", end, u.row.ID, in.size)
-		return 0, errors.Join(u.drop(ctx), err, lost)
+	if end < before {
+		lost := fmt.Errorf("the store holds %d bytes of upload %s, %d were acknowledged", end, u.row.ID, before)
+		return 0, errors.Join(lost, err, u.drop(ctx))
+	}
+	if end != in.size {
+		// A failed write: the store holds less than was hashed.
+		h, rerr := u.rehash(ctx, u.row.Algorithm, end)
+		if rerr != nil {
+			return 0, errors.Join(err, rerr, u.drop(ctx))
+		}
+		u.hash = h
+		in.takeBack(in.size - end)
+		in.size = end
 	}
 	if u.once {
 		u.row.Offset = end
@@ -199,7 +207,7 @@ func (u *upload) Commit(ctx context.Context, digest oci.Digest) (oci.Descriptor,
 	}
 	sum := oci.SumOf(u.row.Algorithm, u.hash)
 	if digest.Algorithm() != u.row.Algorithm {
-		h, err := u.rehash(ctx, digest.Algorithm())
+		h, err := u.rehash(ctx, digest.Algorithm(), u.row.Offset)
 		if err != nil {
 			return oci.Descriptor{}, err
 		}
@@ -289,7 +297,7 @@ func (u *upload) resume(ctx context.Context) error {
 	if row.Epoch == u.r.epoch {
 		return unmarshal(u.hash, row.Hash)
 	}
-	h, err := u.rehash(ctx, row.Algorithm)
+	h, err := u.rehash(ctx, row.Algorithm, row.Offset)
 	if err != nil && !errors.Is(err, blob.ErrNotFound) {
 		return err
 	}
@@ -307,15 +315,15 @@ func (u *upload) resume(ctx context.Context) error {
 	return errors.Join(gone, u.drop(ctx))
 }
 
-// rehash reads back what the store holds of the upload.
-func (u *upload) rehash(ctx context.Context, a oci.Algorithm) (hash.Hash, error) {
-	f, err := u.r.o.Blobs.Open(ctx, u.row.Key, 0, u.row.Offset)
+// rehash reads back the first n bytes that the store holds of the upload.
+func (u *upload) rehash(ctx context.Context, a oci.Algorithm, n int64) (hash.Hash, error) {
+	f, err := u.r.o.Blobs.Open(ctx, u.row.Key, 0, n)
 	if err != nil {
 		return nil, fmt.Errorf("read back upload %s: %w", u.row.ID, err)
 	}
 	h := a.New()
-	_, err = io.Copy(h, io.LimitReader(f, u.row.Offset))
-	if err = errors.Join(err, f.Close()); err != nil {
+	_, err = io.CopyN(h, f, n)
+	if err = errors.Join(err, f.Close()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read back upload %s: %w", u.row.ID, err)
 	}
 	return h, nil
@@ -346,7 +354,8 @@ func (in *intake) Read(p []byte) (int, error) {
 	if in.since >= checkEvery {
 		in.since = 0
 		if err := in.check(sum); err != nil {
-			return 0, in.refuse(int64(n), err)
+			in.takeBack(int64(n))
+			return 0, err
 		}
 	}
 	in.u.hash.Write(p[:n])
@@ -354,11 +363,10 @@ func (in *intake) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refuse takes back the bytes that were counted but are not passed on.
-func (in *intake) refuse(n int64, err error) error {
+// takeBack uncounts bytes that were read but not stored.
+func (in *intake) takeBack(n int64) {
 	in.flying -= n
 	in.u.r.load.grow(in.u.row.Owner, -n)
-	return err
 }
 
 func (in *intake) check(flying int64) error {

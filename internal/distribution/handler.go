@@ -1,0 +1,244 @@
+// Package distribution speaks the OCI Distribution protocol over HTTP: /v2/
+// and the token endpoint that goes with it, two halves of one protocol.
+//
+// A request is parsed by the grammar (oci/wire), its registry token verified,
+// and handed with its principal to a view of the registry (guard) that decides
+// what is allowed. Handlers return errors; fail is the only place that answers
+// one. Blob bodies reach the socket as *os.File, so that sendfile works.
+package distribution
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/observe"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/oci/wire"
+	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/registry/guard"
+	"fairlead.dev/fairlead/internal/token"
+)
+
+// Verifier checks registry tokens.
+type Verifier interface {
+	Verify(ctx context.Context, raw string) (token.Claims, error)
+}
+
+// Minter makes registry tokens.
+type Minter interface {
+	Mint(ctx context.Context, p access.Principal, scopes []oci.Scope) (string, token.Claims, error)
+}
+
+// Authenticator knows who a user name and a Fairlead token stand for.
+type Authenticator interface {
+	Authenticate(ctx context.Context, username, secret string) (access.Principal, error)
+}
+
+// Options of a Handler; all but the last four are required.
+type Options struct {
+	// View is the registry as a viewer may see it.
+	View          func(guard.Viewer) registry.Registry
+	Policy        access.Policy
+	Verifier      Verifier
+	Minter        Minter
+	Authenticator Authenticator
+	// KeySet is the JSON Web Key Set of the keys that registry tokens are
+	// signed with.
+	KeySet func(ctx context.Context) ([]byte, error)
+	// Hosts are the URLs that clients reach this registry by. A request is
+	// answered with the one it asked for, or else the first.
+	Hosts []*url.URL
+	// Service names this registry in challenges and tokens.
+	Service string
+	// ManifestBytes is the largest manifest that is read.
+	ManifestBytes int64
+	// Warn gives what a client's user should be told beside the answer.
+	Warn func(ctx context.Context, write bool) []string
+	// Audit is told of changes and refusals.
+	Audit func(context.Context, guard.Event)
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Handler answers /v2/, /token and /.well-known/jwks.json.
+type Handler struct {
+	o        Options
+	hosts    hosts
+	draining atomic.Bool
+	pushed   atomic.Int64 // unix nanoseconds of the last push request's end
+	running  atomic.Int64 // push requests being answered
+}
+
+// New makes a Handler.
+func New(o Options) *Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Handler{o: o, hosts: newHosts(o.Hosts)}
+}
+
+// exchange is one request on its way through a handler.
+type exchange struct {
+	h      *Handler
+	w      http.ResponseWriter
+	r      *http.Request
+	req    wire.Request
+	reg    registry.Registry
+	record *observe.Request
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	x := &exchange{h: h, w: w, r: r, record: observe.FromContext(r.Context())}
+	var err error
+	switch r.URL.Path {
+	case "/token":
+		x.record.Route = "token"
+		err = x.token()
+	case "/.well-known/jwks.json":
+		x.record.Route = "jwks"
+		err = x.keySet()
+	default:
+		err = x.v2()
+	}
+	if err != nil {
+		x.fail(err)
+	}
+}
+
+// v2 answers what lies under /v2/.
+func (x *exchange) v2() error {
+	x.w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	x.record.Route = "unknown"
+	var err error
+	x.req, err = wire.Parse(x.r.Method, x.r.URL)
+	if err != nil {
+		return err
+	}
+	x.record.Route, x.record.Repo = x.req.Kind.String(), string(x.req.Repo)
+	if x.h.draining.Load() && !endsPush[x.req.Kind] {
+		return oci.Errorf(oci.CodeUnavailable, "the registry is being stopped: try again in a moment")
+	}
+	viewer, err := x.viewer()
+	if err != nil {
+		return err
+	}
+	x.record.Principal = viewer.Principal.Name
+	x.reg = x.h.o.View(viewer)
+	if isPush[x.req.Kind] {
+		x.h.running.Add(1)
+		defer func() {
+			x.h.pushed.Store(x.h.o.Now().UnixNano())
+			x.h.running.Add(-1)
+		}()
+	}
+	if !viewer.SignedIn && x.req.Kind == wire.Ping {
+		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access"}
+	}
+	return handlers[x.req.Kind](x)
+}
+
+var handlers = map[wire.Kind]func(*exchange) error{
+	wire.Ping:           (*exchange).ping,
+	wire.BlobGet:        (*exchange).blobGet,
+	wire.BlobHead:       (*exchange).blobGet,
+	wire.BlobDelete:     (*exchange).blobDelete,
+	wire.UploadBegin:    (*exchange).uploadBegin,
+	wire.UploadWhole:    (*exchange).uploadWhole,
+	wire.UploadMount:    (*exchange).uploadMount,
+	wire.UploadStatus:   (*exchange).uploadStatus,
+	wire.UploadAppend:   (*exchange).uploadAppend,
+	wire.UploadCommit:   (*exchange).uploadCommit,
+	wire.UploadCancel:   (*exchange).uploadCancel,
+	wire.ManifestGet:    (*exchange).manifestGet,
+	wire.ManifestHead:   (*exchange).manifestGet,
+	wire.ManifestPut:    (*exchange).manifestPut,
+	wire.ManifestDelete: (*exchange).manifestDelete,
+	wire.TagList:        (*exchange).tagList,
+	wire.ReferrerList:   (*exchange).referrerList,
+	wire.Catalog:        (*exchange).catalog,
+}
+
+// isPush are the requests a push is made of; endsPush those that go on while
+// the server stops, so that a push under way can end.
+var (
+	isPush = map[wire.Kind]bool{
+		wire.UploadBegin: true, wire.UploadWhole: true, wire.UploadMount: true, wire.UploadStatus: true,
+		wire.UploadAppend: true, wire.UploadCommit: true, wire.UploadCancel: true, wire.ManifestPut: true,
+	}
+	endsPush = map[wire.Kind]bool{
+		wire.UploadStatus: true, wire.UploadAppend: true, wire.UploadCommit: true,
+		wire.UploadCancel: true, wire.ManifestPut: true,
+	}
+)
+
+// Drain makes the handler refuse new work: only what ends a push goes on.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// linger is how long a push may pause between two requests and still count
+// as running.
+const linger = 2 * time.Second
+
+// Pushing tells whether a push is running: a request of one is being answered,
+// or was a moment ago.
+func (h *Handler) Pushing() bool {
+	return h.running.Load() > 0 || h.o.Now().UnixNano()-h.pushed.Load() < int64(linger)
+}
+
+func (x *exchange) ping() error {
+	return x.json(http.StatusOK, struct{}{})
+}
+
+// viewer reads and verifies the bearer token. Without one the viewer is
+// anonymous. An expired token makes a viewer that may finish its uploads.
+func (x *exchange) viewer() (guard.Viewer, error) {
+	v := guard.Viewer{
+		Principal: access.Principal{Kind: access.Anonymous, Name: string(access.Anonymous)},
+		Policy:    x.h.o.Policy,
+		Audit:     x.h.o.Audit,
+	}
+	values := x.r.Header["Authorization"]
+	if len(values) == 0 {
+		return v, nil
+	}
+	raw, ok := bearer(values)
+	if !ok {
+		return v, &access.Error{Code: oci.CodeUnauthorized, Reason: "the Authorization header must be one Bearer token from the token endpoint"}
+	}
+	claims, err := x.h.o.Verifier.Verify(x.r.Context(), raw)
+	switch {
+	case err == nil:
+	case errors.Is(err, token.ErrExpired):
+		v.Expired = true
+	case errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrRevoked):
+		x.record.Error = err
+		return v, &badToken{err}
+	default:
+		return v, err
+	}
+	v.Principal, v.Granted, v.SignedIn = claims.Principal(), claims.Scopes, true
+	return v, nil
+}
+
+// badToken is a registry token that does not verify.
+type badToken struct{ cause error }
+
+func (e *badToken) Error() string { return e.cause.Error() }
+
+func (e *badToken) Unwrap() error {
+	text := "the registry token is not valid here: ask the token endpoint for a new one"
+	if errors.Is(e.cause, token.ErrRevoked) {
+		text = "the Fairlead token behind this registry token was revoked: sign in again"
+	}
+	return oci.Errorf(oci.CodeUnauthorized, "%s", text).WithCause(e.cause)
+}

@@ -1,0 +1,118 @@
+package distribution
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/oci/wire"
+	"fairlead.dev/fairlead/internal/registry"
+)
+
+func (x *exchange) manifestGet() error {
+	m, err := x.reg.Manifest(x.r.Context(), x.req.Repo, x.req.Ref)
+	if err != nil {
+		return err
+	}
+	h := x.w.Header()
+	etag := `"` + string(m.Digest) + `"`
+	h["Etag"] = []string{etag}
+	h["Docker-Content-Digest"] = []string{string(m.Digest)}
+	if noneMatch(x.r, etag) {
+		return x.empty(http.StatusNotModified)
+	}
+	return x.bytes(http.StatusOK, m.MediaType, m.Bytes)
+}
+
+// noneMatch tells whether If-None-Match names what the client would get.
+// Source: RFC 9110 13.1.2.
+func noneMatch(r *http.Request, etag string) bool {
+	for _, v := range r.Header["If-None-Match"] {
+		for t := range strings.SplitSeq(v, ",") {
+			t = strings.TrimPrefix(strings.TrimSpace(t), "W/")
+			if t == etag || t == "*" || t == strings.Trim(etag, `"`) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (x *exchange) manifestPut() error {
+	put := registry.Put{Digest: x.req.Ref.Digest, Tags: x.req.Tags}
+	if x.req.Ref.Tag != "" {
+		put.Tags = []oci.Tag{x.req.Ref.Tag}
+	}
+	if ct := x.r.Header.Get("Content-Type"); ct != "" {
+		var err error
+		if put.MediaType, err = oci.ParseMediaType(ct); err != nil {
+			return err
+		}
+	}
+	var err error
+	if put.Bytes, err = x.manifestBody(); err != nil {
+		return err
+	}
+	stored, err := x.reg.PutManifest(x.r.Context(), x.req.Repo, put)
+	if err != nil {
+		return err
+	}
+	x.warn(true)
+	h := x.w.Header()
+	if stored.Subject != "" {
+		h.Set("OCI-Subject", string(stored.Subject))
+	}
+	for _, t := range x.req.Tags {
+		h.Add("OCI-Tag", string(t))
+	}
+	x.located(wire.Request{Kind: wire.ManifestGet, Repo: x.req.Repo, Ref: oci.Ref{Digest: stored.Digest}}, stored.Digest)
+	return x.empty(http.StatusCreated)
+}
+
+// manifestBody reads at most the limit; what is longer is refused, if its
+// length is announced without being read.
+func (x *exchange) manifestBody() ([]byte, error) {
+	limit := x.h.o.ManifestBytes
+	tooLarge := oci.Errorf(oci.CodeManifestTooLarge, "the manifest is larger than the %d bytes this registry accepts (max-manifest-size): put fewer annotations or layers into it", limit)
+	if x.r.ContentLength > limit {
+		x.w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(x.body(), limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge
+	}
+	return body, nil
+}
+
+func (x *exchange) manifestDelete() error {
+	if err := x.reg.DeleteManifest(x.r.Context(), x.req.Repo, x.req.Ref); err != nil {
+		return err
+	}
+	return x.empty(http.StatusAccepted)
+}
+
+// located names where a stored thing can be pulled from, and its digest.
+func (x *exchange) located(where wire.Request, digest oci.Digest) {
+	h := x.w.Header()
+	h.Set("Location", x.h.hosts.base(x.r)+where.Target())
+	h.Set("Docker-Content-Digest", string(digest))
+}
+
+// bodyError is a request body that could not be read to its end.
+type bodyError struct{ cause error }
+
+func (e *bodyError) Error() string { return "read the request's body: " + e.cause.Error() }
+
+func (e *bodyError) Unwrap() []error {
+	text := "the connection ended before the body did: send it again, or resume the upload"
+	if errors.Is(e.cause, io.ErrUnexpectedEOF) {
+		text = "the body is shorter than its Content-Length: send it again, or resume the upload"
+	}
+	return []error{oci.Errorf(oci.CodeSizeInvalid, "%s", text), e.cause}
+}
