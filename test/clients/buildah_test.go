@@ -7,14 +7,21 @@ import (
 	"fairlead.dev/fairlead/test/clients/harness"
 )
 
+// buildah keeps images in a store of the test's own.
+func buildah(t *testing.T, home *harness.Home) *harness.Tool {
+	t.Helper()
+	tool := home.Tool("buildah", "--root", home.Path("images"), "--runroot", home.Path("run/buildah"), "--storage-driver", "vfs")
+	if !tool.Works("info") {
+		harness.Unavailable(t, "this machine cannot run buildah: %s", tool.Fails(nil, "info"))
+	}
+	return tool
+}
+
 func TestBuildah(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
 	home := s.Home(t)
-	c := home.Tool("buildah", "--root", home.Path("images"), "--runroot", home.Path("run/buildah"), "--storage-driver", "vfs")
-	if !c.Works("info") {
-		harness.Unavailable(t, "this machine cannot run buildah: %s", c.Fails(nil, "info"))
-	}
+	c := buildah(t, home)
 	app := s.Ref("team/buildah")
 	payload := home.Write("payload", string(harness.Random(50, 4096)))
 

@@ -20,9 +20,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 `
 
 // containerd starts a daemon of the test's own and gives its ctr.
-func containerd(t *testing.T, s *harness.Server) *harness.Tool {
+func containerd(t *testing.T, home *harness.Home) *harness.Tool {
 	t.Helper()
-	home := s.Home(t)
 	dir, err := os.MkdirTemp("", "flc") // short, for the socket's path
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +43,7 @@ func containerd(t *testing.T, s *harness.Server) *harness.Tool {
 func TestContainerd(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := containerd(t, s)
+	c := containerd(t, s.Home(t))
 	app := s.Ref("team/ctr")
 	img := harness.Image(t, 60, 3, 1500)
 	want := harness.Digest(t, img)
@@ -70,7 +69,7 @@ func TestContainerd(t *testing.T) {
 func TestContainerdMultiArch(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := containerd(t, s)
+	c := containerd(t, s.Home(t))
 	app := s.Ref("team/ctr")
 	idx := harness.MultiArch(t, 61)
 	want := harness.Digest(t, idx)

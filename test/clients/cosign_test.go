@@ -10,15 +10,20 @@ import (
 	"fairlead.dev/fairlead/test/clients/harness"
 )
 
-// cosign has a key pair and is logged in. Nothing is published: its signing
-// configuration names no transparency log, no timestamps and no authority.
-func cosign(t *testing.T, s *harness.Server) *harness.Tool {
-	t.Helper()
-	home := s.Home(t)
+// keyed gives a cosign with a key pair and a signing configuration that
+// publishes nothing: no transparency log, no timestamps, no authority.
+func keyed(home *harness.Home) *harness.Tool {
 	home.Setenv("COSIGN_PASSWORD", "only for this test's key")
 	tool := home.Tool("cosign")
 	tool.Run("generate-key-pair")
 	tool.Run("signing-config", "create", "--out", "signing.json")
+	return tool
+}
+
+// cosign has its keys and is logged in.
+func cosign(t *testing.T, s *harness.Server) *harness.Tool {
+	t.Helper()
+	tool := keyed(s.Home(t))
 	tool.Input(strings.NewReader(s.Token), "login", s.Host, "-u", harness.User, "--password-stdin")
 	return tool
 }
@@ -105,10 +110,7 @@ func signed(t *testing.T, output, digest string) {
 // otherKey is a public key that signed nothing.
 func otherKey(t *testing.T, s *harness.Server) string {
 	t.Helper()
-	home := s.Home(t)
-	home.Setenv("COSIGN_PASSWORD", "another")
-	home.Tool("cosign").Run("generate-key-pair")
-	return home.Path("cosign.pub")
+	return keyed(s.Home(t)).Home().Path("cosign.pub")
 }
 
 func tagList(t *testing.T, repo *remote.Repository) []string {

@@ -12,11 +12,9 @@ import (
 	"fairlead.dev/fairlead/test/clients/harness"
 )
 
-// docker starts a daemon of the test's own and gives its client, not logged
-// in to the server.
-func docker(t *testing.T, s *harness.Server) *harness.Tool {
+// docker starts a daemon of the test's own and gives its client.
+func docker(t *testing.T, home *harness.Home) *harness.Tool {
 	t.Helper()
-	home := s.Home(t)
 	// Beside the home: a socket's path may have 107 characters only.
 	dir, err := os.MkdirTemp("", "fld")
 	if err != nil {
@@ -83,8 +81,8 @@ func daemon(t *testing.T, tool *harness.Tool, ready func() bool, args ...string)
 func TestDocker(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := docker(t, s)
-	home := c.Home()
+	home := s.Home(t)
+	c := docker(t, home)
 	app := s.Ref("team/docker")
 
 	t.Log("wrong password")

@@ -7,10 +7,9 @@ import (
 	"fairlead.dev/fairlead/test/clients/harness"
 )
 
-// podman keeps images in a store of the test's own and is not logged in.
-func podman(t *testing.T, s *harness.Server) *harness.Tool {
+// podman keeps images in a store of the test's own.
+func podman(t *testing.T, home *harness.Home) *harness.Tool {
 	t.Helper()
-	home := s.Home(t)
 	// vfs: no mounts, so that it runs where overlay does not.
 	tool := home.Tool("podman", "--root", home.Path("images"), "--runroot", home.Path("run/podman"), "--tmpdir", home.Path("run/libpod"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none")
@@ -23,7 +22,7 @@ func podman(t *testing.T, s *harness.Server) *harness.Tool {
 func TestPodman(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := podman(t, s)
+	c := podman(t, s.Home(t))
 	app := s.Ref("team/podman")
 
 	said := c.Fails(strings.NewReader("wrong"), "login", "--tls-verify=false", "-u", harness.User, "--password-stdin", s.Host)
@@ -64,7 +63,7 @@ func TestPodman(t *testing.T) {
 func TestPodmanManifest(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := podman(t, s)
+	c := podman(t, s.Home(t))
 	c.Input(strings.NewReader(s.Token), "login", "--tls-verify=false", "-u", harness.User, "--password-stdin", s.Host)
 	app := s.Ref("team/podman")
 

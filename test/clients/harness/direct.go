@@ -1,11 +1,11 @@
 package harness
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"oras.land/oras-go/v2/errdef"
@@ -22,11 +22,11 @@ func (s *Server) Repository(t testing.TB, name string) *remote.Repository {
 	return s.RepositoryAs(t, name, auth.Credential{Username: User, Password: s.Token})
 }
 
-// RepositoryAs opens a repository with another credential; the empty one is
-// anonymous.
+// RepositoryAs opens a repository, named with the host or without, with
+// another credential; the empty one is anonymous.
 func (s *Server) RepositoryAs(t testing.TB, name string, credential auth.Credential) *remote.Repository {
 	t.Helper()
-	repo, err := remote.NewRepository(s.Ref(name))
+	repo, err := remote.NewRepository(s.Ref(strings.TrimPrefix(name, s.Host+"/")))
 	check(t, err)
 	repo.PlainHTTP = s.URL == "http://"+s.Host
 	repo.Client = s.HTTP(credential)
@@ -43,6 +43,31 @@ func (s *Server) HTTP(credential auth.Credential) *auth.Client {
 		Credential: auth.StaticCredential(s.Host, credential),
 		Cache:      auth.NewCache(),
 	}
+}
+
+// Authorization is the header that the operator's client sends with a request
+// to this path, once it has answered the challenge.
+func (s *Server) Authorization(t testing.TB, method, path string) string {
+	t.Helper()
+	seen := &lastAuthorization{next: s.http.Transport}
+	client := s.HTTP(auth.Credential{Username: User, Password: s.Token})
+	client.Client = &http.Client{Transport: seen}
+	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+	check(t, err)
+	answer, err := client.Do(request)
+	check(t, err)
+	check(t, answer.Body.Close())
+	return seen.header
+}
+
+type lastAuthorization struct {
+	next   http.RoundTripper
+	header string
+}
+
+func (l *lastAuthorization) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.header = r.Header.Get("Authorization")
+	return l.next.RoundTrip(r)
 }
 
 // Has gives the digest that a tag or digest resolves to.
@@ -80,7 +105,7 @@ func (s *Server) Manifest(t testing.TB, repo, ref string) (mediaType string, bod
 // Status of a request with the operator's token; the body is read and closed.
 func (s *Server) Status(t testing.TB, method, path string, body io.Reader, header http.Header) (int, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(scoped(t.Context()), method, s.URL+path, body)
+	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
 	check(t, err)
 	for key, values := range header {
 		request.Header[key] = values
@@ -96,6 +121,3 @@ func (s *Server) Status(t testing.TB, method, path string, body io.Reader, heade
 	}
 	return answer.StatusCode, string(text)
 }
-
-// scoped lets the client ask for what the challenge names, and nothing else.
-func scoped(ctx context.Context) context.Context { return auth.WithScopes(ctx) }
