@@ -93,7 +93,7 @@ func start(t testing.TB, scheme string, flags []string) *Server {
 		// certificate is good is for the clients to say.
 		http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
 	}
-	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", host}, flags...)...)
+	s.cmd = exec.CommandContext(context.Background(), binary, append([]string{"serve", "--data", data, "--listen", host}, flags...)...)
 	s.cmd.Dir = t.TempDir()
 	s.cmd.Env = append(clean(os.Environ()), "HOME="+t.TempDir())
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -122,7 +122,7 @@ func (s *Server) waitReady() {
 	s.t.Helper()
 	deadline := time.Now().Add(startLimit)
 	for {
-		answer, err := s.http.Get(s.URL + "/readyz")
+		answer, err := s.ready()
 		if err == nil {
 			_, _ = io.Copy(io.Discard, answer.Body)
 			_ = answer.Body.Close()
@@ -141,6 +141,14 @@ func (s *Server) waitReady() {
 			s.t.Fatalf("fairlead was not ready after %s: %v", startLimit, err)
 		}
 	}
+}
+
+func (s *Server) ready() (*http.Response, error) {
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.URL+"/readyz", nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.http.Do(request)
 }
 
 // stop ends the server as a service manager does, and judges its whole life.
@@ -167,7 +175,7 @@ func (s *Server) stop() {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("looking for a free port: %v", err)
 	}
