@@ -1,6 +1,7 @@
 package distribution
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
@@ -64,7 +66,12 @@ func (x *exchange) token() error {
 		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access (user name token, password a Fairlead token)"}
 	}
 	p, err := x.h.o.Authenticator.Authenticate(x.r.Context(), t.username, t.secret)
-	if err != nil {
+	switch {
+	case errors.Is(err, account.ErrBadCredentials):
+		return oci.Errorf(oci.CodeUnauthorized, "%s", err.Error())
+	case errors.Is(err, account.ErrUnavailable):
+		return oci.Errorf(oci.CodeUnavailable, "%s", err.Error())
+	case err != nil:
 		return err
 	}
 	x.record.Principal = p.Name

@@ -257,7 +257,7 @@ func indexContent(doc document) (Content, error) {
 			continue
 		}
 		seen[m.Digest] = true
-		if isManifest(m.MediaType) {
+		if m.MediaType == "" || isManifest(m.MediaType) {
 			c.Children = append(c.Children, m)
 		} else {
 			c.Blobs = append(c.Blobs, m)

@@ -132,7 +132,7 @@ func (s *server) openSecrets(context.Context) error {
 	if file == "" {
 		file, given = filepath.Join(s.c.Data, "operator.token"), false
 	}
-	s.operator, s.first, err = account.OpenOperator(account.OperatorOptions{File: file, Given: given, Key: values})
+	s.operator, s.first, err = account.OpenOperator(account.OperatorOptions{File: file, Given: given, Key: values, Log: s.log})
 	return err
 }
 
@@ -266,16 +266,6 @@ func (s *server) warnings(ctx context.Context, write bool) []string {
 		return []string{"The registry's disk is getting full: pushes will soon be refused. Tell its operator."}
 	}
 	return nil
-}
-
-// audit writes who changed what, and who was refused.
-func (s *server) audit(ctx context.Context, e guard.Event) {
-	rec := observe.FromContext(ctx)
-	s.log.LogAttrs(ctx, slog.LevelInfo, "audit",
-		slog.String("action", e.Method), slog.String("repo", string(e.Repo)), slog.String("what", e.Subject()),
-		slog.String("principal", e.Principal.Name), slog.String("token", e.Principal.TokenID),
-		slog.Bool("allowed", e.Allowed), slog.String("reason", e.Reason),
-		slog.String("client", rec.Client.String()), slog.String("id", rec.ID))
 }
 
 // routes is the server's surface.
