@@ -20,7 +20,7 @@ func (l *load) file(path string) {
 		l.problem(Problem{Key: path, Text: "cannot be read: " + reason(err)})
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	body, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

@@ -27,7 +27,7 @@ func suggest(word string, known []string) string {
 	for _, k := range known {
 		n := normal(k)
 		d := distance(w, n)
-		if d <= max(1, len(n)/4) || (len(w) > 3 && strings.Contains(n, w)) {
+		if d <= max(1, len(n)/3) || (len(w) > 3 && strings.Contains(n, w)) {
 			close = append(close, candidate{k, d})
 		}
 	}

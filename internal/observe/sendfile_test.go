@@ -60,7 +60,7 @@ func TestFilesReachTheSocket(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read
 		w.Header().Set("Content-Length", "1048576")
 		var src io.Reader = f
 		if r.URL.Path == "/limited" {
@@ -78,7 +78,7 @@ func TestFilesReachTheSocket(t *testing.T) {
 		}
 		o := observe.New(observe.Options{Logger: slog.New(slog.DiscardHandler)})
 		srv := &http.Server{Handler: o.Middleware(handler)}
-		go srv.Serve(spyListener{base, &fromFile})
+		go func() { _ = srv.Serve(spyListener{base, &fromFile}) }()
 		resp, err := http.Get("http://" + base.Addr().String() + url)
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestFilesReachTheSocket(t *testing.T) {
 			t.Errorf("%s: read %d, %v", url, n, err)
 		}
 		resp.Body.Close()
-		srv.Close()
+		_ = srv.Close()
 		if got := fromFile.Load(); got < size-8192 { // net/http sniffs no more than its buffer
 			t.Errorf("%s: %d of %d bytes came straight from the file", url, got, size)
 		}
@@ -112,8 +112,8 @@ func TestFlushAndController(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go srv.Serve(l)
-	defer srv.Close()
+	go func() { _ = srv.Serve(l) }()
+	defer func() { _ = srv.Close() }()
 	resp, err := http.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Everything that can be said about the code without running its tests, and
+# the import rules. Runs all of it and fails at the end, naming what failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+tools=$PWD/bin/tools
+modules=(.)
+[ ! -f test/clients/go.mod ] || modules+=(test/clients)
+failed=()
+
+step() { # NAME COMMAND...
+	local name=$1
+	shift
+	printf 'check: %s\n' "$name"
+	"$@" || failed+=("$name")
+}
+
+each() { # DIR COMMAND...: the command in the folder
+	(cd "$1" && shift && "$@")
+}
+
+formatted() {
+	local bad
+	bad=$("$tools/gofumpt" -l cmd internal test) || return 1
+	[ -z "$bad" ] || {
+		printf 'not formatted; run bin/tools/gofumpt -w on:\n%s\n' "$bad"
+		return 1
+	}
+}
+
+scripts() {
+	if command -v shellcheck >/dev/null; then
+		shellcheck scripts/*.sh .ci/run
+	else
+		printf 'SKIPPED: shellcheck is not installed\n'
+	fi
+}
+
+step format formatted
+step scripts scripts
+for m in "${modules[@]}"; do
+	step "vet $m" each "$m" go vet ./...
+	step "lint $m" each "$m" "$tools/golangci-lint" run --timeout 10m ./...
+	step "modules $m" each "$m" go mod verify
+done
+# Their results depend on the whole tree, which the test cache does not see.
+step "import rules and requirements" go test -count=1 ./internal/arch
+step "documents follow the code" go test -count=1 -run TestDocs ./internal/config
+step vulnerabilities scripts/vulnerabilities.sh "${modules[@]}"
+
+if [ "${#failed[@]}" -gt 0 ]; then
+	printf 'check: FAILED: %s\n' "$(IFS=';'; echo "${failed[*]}")" >&2
+	exit 1
+fi
+printf 'check: all good\n'
