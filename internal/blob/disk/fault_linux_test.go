@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,25 +75,31 @@ func TestNoInodes(t *testing.T) {
 	t.Fatal("10 files fit into 260 inodes beside 257 folders")
 }
 
-// failingDisk is a file system whose disk takes fewer bytes than it said.
-func failingDisk(t *testing.T) string {
+// run runs a tool that needs loop devices; without them the test is skipped.
+func run(t *testing.T, args ...string) {
 	t.Helper()
-	image := filepath.Join(mountTmpfs(t, "size=4m"), "image")
+	if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Skipf("this machine can not use a file as a disk: %v: %v: %s", args, err, out)
+	}
+}
+
+// newImage makes a sparse file with an empty file system.
+func newImage(t *testing.T, image string, size int64, mkfs string) {
+	t.Helper()
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(image, 64<<20); err != nil {
+	if err := os.Truncate(image, size); err != nil {
 		t.Fatal(err)
 	}
+	run(t, mkfs, "-q", image)
+}
+
+// mountImage uses a file as a disk.
+func mountImage(t *testing.T, image string) string {
+	t.Helper()
 	dir := t.TempDir()
-	for _, args := range [][]string{
-		{"mkfs.ext2", "-q", image},
-		{"mount", "-o", "loop", image, dir},
-	} {
-		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("this machine can not mount a file as a disk: %v: %v: %s", args, err, out)
-		}
-	}
+	run(t, "mount", "-o", "loop", image, dir)
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
@@ -101,11 +108,49 @@ func failingDisk(t *testing.T) string {
 	return dir
 }
 
+// TestPowerLoss: what the disk holds when Seal has returned is enough to read
+// the key back, although the file system was never unmounted or synced.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=64m")
+	image, after := filepath.Join(dir, "image"), filepath.Join(dir, "after")
+	newImage(t, image, 16<<20, "mkfs.ext4")
+	s := open(t, filepath.Join(mountImage(t, image), "blobs"))
+	small := put(t, s, "small", true)
+	content := strings.Repeat("fairlead", 400_000) // above one early writeback
+	large := put(t, s, content, true)
+	state, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(after, state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, filepath.Join(mountImage(t, after), "blobs"))
+	for key, want := range map[blob.Key]string{small: "small", large: content} {
+		rc, err := s.Open(t.Context(), key, 0, -1)
+		if err != nil {
+			t.Errorf("a sealed key is lost: %v", err)
+			continue
+		}
+		got, err := io.ReadAll(rc)
+		if err = errors.Join(err, rc.Close()); err != nil || string(got) != want {
+			t.Errorf("%d bytes were sealed, %d came back, equal: %t (%v)", len(want), len(got), string(got) == want, err)
+		}
+		if _, err := s.Append(t.Context(), key, 0, strings.NewReader("x")); !errors.Is(err, disk.ErrSealed) {
+			t.Errorf("append after the power loss: %v, want ErrSealed", err)
+		}
+	}
+}
+
 // TestFailedSyncIsNotRetried: a kernel that could not write pages out drops
 // them and forgets; a second fsync must not turn that into a success.
 func TestFailedSyncIsNotRetried(t *testing.T) {
 	t.Parallel()
-	s := open(t, filepath.Join(failingDisk(t), "blobs"))
+	image := filepath.Join(mountTmpfs(t, "size=4m"), "image")
+	newImage(t, image, 64<<20, "mkfs.ext2") // a disk that takes less than it says
+	s := open(t, filepath.Join(mountImage(t, image), "blobs"))
 	key := blob.NewKey()
 	content := bytes.Repeat([]byte("fairlead"), 2<<20)
 	if _, err := s.Append(t.Context(), key, 0, bytes.NewReader(content)); err != nil {
