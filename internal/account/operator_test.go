@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,6 +199,21 @@ func TestAuthenticateRefuses(t *testing.T) {
 		if err != account.ErrBadCredentials || p != (access.Principal{}) { //nolint:errorlint // the very same error, whichever was wrong
 			t.Errorf("%q, %.60q: %+v, %v", c[0], c[1], p, err)
 		}
+	}
+}
+
+// A password of megabytes is not hashed.
+func TestAuthenticateIsBounded(t *testing.T) { // not parallel: it measures memory
+	op := open(t, account.OperatorOptions{File: filepath.Join(t.TempDir(), "t")})
+	secret := strings.Repeat("x", 10<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := op.Authenticate(t.Context(), "token", secret); !errors.Is(err, account.ErrBadCredentials) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes allocated", n)
 	}
 }
 

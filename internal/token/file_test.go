@@ -126,6 +126,26 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// The order of keys, and so which one signs, survives a restart.
+func TestKeysKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	k := openKeys(t, dir)
+	want := trusted(t, k)
+	for range 11 {
+		added, err := k.Add(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, added.ID)
+	}
+	for _, k := range []token.Keys{k, openKeys(t, dir)} {
+		if diff := cmp.Diff(want, trusted(t, k)); diff != "" || signing(t, k) != want[11] {
+			t.Errorf("%s signs: %s", signing(t, k), diff)
+		}
+	}
+}
+
 func TestOpenKeysRefuses(t *testing.T) {
 	t.Parallel()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
