@@ -263,6 +263,7 @@ func TestRotation(t *testing.T) {
 		if err != nil || p.TokenID == oldID || !op.Alive(p.TokenID) {
 			t.Errorf("the new value: %+v, %v", p, err)
 		}
+		synctest.Wait()
 		if s := logged.String(); !strings.Contains(s, "replaced") || strings.Contains(s, old) || strings.Contains(s, fresh) {
 			t.Errorf("log: %s", s)
 		}
@@ -310,6 +311,7 @@ func TestRefreshFailsClosed(t *testing.T) {
 				if op.Alive(id) {
 					t.Error("alive after a minute")
 				}
+				synctest.Wait()
 				if n := strings.Count(logged.String(), "\n"); n != 2 {
 					t.Errorf("%d log lines for one failure: %s", n, logged.String())
 				}
@@ -321,6 +323,7 @@ func TestRefreshFailsClosed(t *testing.T) {
 				if _, err := op.Authenticate(t.Context(), "token", given); err != nil {
 					t.Error(err)
 				}
+				synctest.Wait()
 				if strings.Contains(logged.String(), given) {
 					t.Error("the log shows the value")
 				}
