@@ -132,7 +132,7 @@ func (s *server) greet() {
 	if err != nil || len(hosts) == 0 {
 		return
 	}
-	s.log.Info("serving", "url", hosts[0].String(), "data", s.c.Data, "version", s.o.Version)
+	s.log.Info("serving", "url", hosts[0].String(), "listen", s.listener.Addr().String(), "data", s.c.Data, "version", s.o.Version)
 	if !s.first {
 		return
 	}
