@@ -1,6 +1,8 @@
 package disk_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/blob"
@@ -9,7 +11,18 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, t.TempDir()) })
+	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, deep(t)) })
+}
+
+// deep is a folder so far down that a store which follows the keys of an
+// attacker, "../..", still ends up in the test's own folder.
+func deep(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "1", "2", "3", "4", "5", "6")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func open(t testing.TB, dir string) *disk.Store {

@@ -171,7 +171,7 @@ func TestClosed(t *testing.T) {
 // TestTraversal: a key that is no key reaches no file, even one that is there.
 func TestTraversal(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := deep(t)
 	s := open(t, filepath.Join(dir, "blobs"))
 	outside := filepath.Join(dir, "secret")
 	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
