@@ -51,7 +51,7 @@ func (r *reader) Row(ctx context.Context, text string, args []any, dest ...any) 
 	if err != nil {
 		return false, classify(err)
 	}
-	return row(ctx, s, args, dest)
+	return row(ctx, s, args, dest, false)
 }
 
 func (r *reader) Rows(ctx context.Context, text string, args []any, each func(scan func(dest ...any) error) error) error {
@@ -71,7 +71,7 @@ func (r *reader) Exec(ctx context.Context, text string, args ...any) (int64, err
 	if err != nil {
 		return 0, classify(err)
 	}
-	return exec(context.WithoutCancel(ctx), s, args)
+	return change(context.WithoutCancel(ctx), s, args)
 }
 
 // transaction runs statements on the writing connection. Only the leader of
@@ -105,7 +105,7 @@ func (t *transaction) Row(ctx context.Context, text string, args []any, dest ...
 	if err != nil {
 		return false, err
 	}
-	return row(ctx, s, args, dest)
+	return row(ctx, s, args, dest, true)
 }
 
 func (t *transaction) Rows(ctx context.Context, text string, args []any, each func(scan func(dest ...any) error) error) error {
@@ -123,7 +123,7 @@ func (t *transaction) Exec(ctx context.Context, text string, args ...any) (int64
 	if err != nil {
 		return 0, err
 	}
-	return exec(ctx, s, args)
+	return change(ctx, s, args)
 }
 
 func (t *transaction) close() error {
@@ -133,16 +133,24 @@ func (t *transaction) close() error {
 	return t.conn.Close()
 }
 
-func row(ctx context.Context, s *sql.Stmt, args, dest []any) (bool, error) {
-	found := false
-	err := rows(ctx, s, args, func(scan func(...any) error) error {
-		if found {
-			return nil
-		}
-		found = true
-		return scan(dest...)
-	})
-	return found, err
+// row reads the first row. drain runs the statement to its end, which one
+// that writes must come to.
+func row(ctx context.Context, s *sql.Stmt, args, dest []any, drain bool) (bool, error) {
+	rs, err := s.QueryContext(ctx, args...)
+	if err != nil {
+		return false, classify(err)
+	}
+	defer rs.Close()
+	if !rs.Next() {
+		return false, classify(rs.Err())
+	}
+	if err := rs.Scan(dest...); err != nil {
+		return false, err
+	}
+	for drain && rs.Next() {
+		continue
+	}
+	return true, classify(rs.Err())
 }
 
 func rows(ctx context.Context, s *sql.Stmt, args []any, each func(scan func(dest ...any) error) error) error {
@@ -159,7 +167,7 @@ func rows(ctx context.Context, s *sql.Stmt, args []any, each func(scan func(dest
 	return classify(rs.Err())
 }
 
-func exec(ctx context.Context, s *sql.Stmt, args []any) (int64, error) {
+func change(ctx context.Context, s *sql.Stmt, args []any) (int64, error) {
 	result, err := s.ExecContext(ctx, args...)
 	if err != nil {
 		return 0, classify(err)

@@ -1,0 +1,200 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/blob"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry/local"
+	"fairlead.dev/fairlead/internal/registry/local/localtest"
+)
+
+// testdata/schema-NNNN.sql is a database of each released schema with a few
+// rows in it, as SQL. A released one is never written again.
+var dump = flag.Bool("dump", false, "write testdata/schema-NNNN.sql of the newest schema; never for one that was released")
+
+func fixture(version int) string {
+	return filepath.Join("testdata", fmt.Sprintf("schema-%04d.sql", version))
+}
+
+// sampled are the rows that every fixture holds.
+var sampled = struct {
+	layer, garbage local.BlobRow
+	upload         local.UploadRow
+}{
+	layer:   local.BlobRow{Digest: oci.DigestOf(oci.SHA256, []byte("layer")), Size: 5, Key: "00000000000000000000000000000001"},
+	garbage: local.BlobRow{Digest: oci.DigestOf(oci.SHA512, []byte("garbage")), Size: 7, Key: "00000000000000000000000000000002"},
+	upload: local.UploadRow{
+		ID: "upload", Repo: "acme/web", Owner: "alice", Key: "00000000000000000000000000000003",
+		Algorithm: oci.SHA256, Hash: []byte{0, 1, 2}, Epoch: "epoch",
+	},
+}
+
+func sampledManifest(subject oci.Digest) local.ManifestRow {
+	m := imageOf([]local.BlobRow{sampled.layer})
+	if subject != "" {
+		m.Bytes = append(m.Bytes, "refers"...)
+		m.Digest, m.Size = oci.DigestOf(oci.SHA256, m.Bytes), int64(len(m.Bytes))
+		m.Content.Subject, m.Content.ArtifactType = subject, "application/vnd.example"
+		m.Content.Annotations = map[string]string{"it's": "\"quoted\""}
+	}
+	return m
+}
+
+// sample writes the rows with the stores of today.
+func sample(ctx context.Context, db *DB) error {
+	for _, b := range []local.BlobRow{sampled.layer, sampled.garbage} {
+		if _, err := db.Catalog.LinkBlob(ctx, "acme/web", b, ""); err != nil {
+			return err
+		}
+	}
+	if err := db.Catalog.UnlinkBlob(ctx, "acme/web", sampled.garbage.Digest); err != nil {
+		return err
+	}
+	image := sampledManifest("")
+	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"latest", "v1"}); err != nil {
+		return err
+	}
+	if err := db.Catalog.PutManifest(ctx, "acme/web", sampledManifest(image.Digest), nil); err != nil {
+		return err
+	}
+	return db.Uploads.Begin(ctx, sampled.upload)
+}
+
+// TestReleasedSchemas opens a database of every released schema: it is
+// brought up to date and answers.
+func TestReleasedSchemas(t *testing.T) {
+	t.Parallel()
+	all, err := migrations(migrationFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *dump {
+		writeFixture(t, fixture(len(all)))
+	}
+	for _, m := range all {
+		t.Run(fmt.Sprint(m.version), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(fixture(m.version))
+			if err != nil {
+				t.Fatalf("every schema needs its fixture, made once by -args -dump: %v", err)
+			}
+			path := filepath.Join(t.TempDir(), "fairlead.db")
+			conn := raw(t, path)
+			run(t, conn, string(text))
+			if v, err := schemaVersion(t.Context(), conn); err != nil || v != m.version {
+				t.Fatalf("the fixture has version %d, %v", v, err)
+			}
+			db := reopen(t, path, Options{})
+			answers(t, db)
+			intact(t, db)
+			sameSchema(t, db)
+		})
+	}
+}
+
+func answers(t *testing.T, db *DB) {
+	t.Helper()
+	ctx := t.Context()
+	image := sampledManifest("")
+	for _, ref := range []oci.Ref{{Tag: "latest"}, {Tag: "v1"}, {Digest: image.Digest}} {
+		m, err := db.Catalog.Manifest(ctx, "acme/web", ref)
+		if err != nil || !bytes.Equal(m.Bytes, image.Bytes) || m.MediaType != image.MediaType {
+			t.Errorf("manifest %s: %s, %v", ref, m.Digest, err)
+		}
+	}
+	referrer := sampledManifest(image.Digest)
+	want := []oci.Descriptor{{
+		MediaType: referrer.MediaType, Digest: referrer.Digest, Size: referrer.Size,
+		ArtifactType: referrer.Content.ArtifactType, Annotations: referrer.Content.Annotations,
+	}}
+	got, err := db.Catalog.Referrers(ctx, "acme/web", image.Digest, "", "", 10)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("referrers: %v\n%s", err, diff)
+	}
+	if b, err := db.Catalog.Blob(ctx, "acme/web", sampled.layer.Digest); err != nil || b != sampled.layer {
+		t.Errorf("blob: %v, %v", b, err)
+	}
+	if err := db.Catalog.UnlinkBlob(ctx, "acme/web", sampled.layer.Digest); err == nil {
+		t.Error("a blob that is needed was unlinked")
+	}
+	up, err := db.Uploads.Load(ctx, "acme/web", "alice", "upload")
+	if err != nil || up.Key != sampled.upload.Key || !bytes.Equal(up.Hash, sampled.upload.Hash) {
+		t.Errorf("upload: %v, %v", up, err)
+	}
+	gone, err := db.Garbage.Forget(ctx, time.Now(), 10, nil)
+	if err != nil || !slices.Equal(gone, []local.BlobRow{sampled.garbage}) {
+		t.Errorf("garbage: %v, %v", gone, err)
+	}
+	keys, err := db.Garbage.AbandonedUploads(ctx, time.Now(), 10)
+	if err != nil || !slices.Equal(keys, []blob.Key{sampled.upload.Key}) {
+		t.Errorf("abandoned: %v, %v", keys, err)
+	}
+}
+
+// sameSchema wants a migrated database to look like a new one.
+func sameSchema(t *testing.T, db *DB) {
+	t.Helper()
+	fresh := open(t, Options{})
+	if diff := cmp.Diff(schema(t, fresh.reading), schema(t, db.reading)); diff != "" {
+		t.Errorf("schema (-new +migrated):\n%s", diff)
+	}
+}
+
+func schema(t *testing.T, p *sql.DB) []string {
+	t.Helper()
+	return texts(t, p, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name`)
+}
+
+func texts(t *testing.T, p *sql.DB, query string) []string {
+	t.Helper()
+	rows, err := p.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// writeFixture dumps a sampled database of the newest schema.
+func writeFixture(t *testing.T, name string) {
+	t.Helper()
+	db := open(t, Options{Now: localtest.NewClock().Now})
+	if err := sample(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	out := []string{"PRAGMA foreign_keys = OFF", "BEGIN"}
+	for _, table := range texts(t, db.reading, `SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid`) {
+		out = append(out, texts(t, db.reading, `SELECT sql FROM sqlite_schema WHERE tbl_name = '`+table+`' AND sql IS NOT NULL ORDER BY rowid`)...)
+		columns := texts(t, db.reading, `SELECT name FROM pragma_table_info('`+table+`') ORDER BY cid`)
+		row := `'INSERT INTO ` + table + ` VALUES (' || quote(` + strings.Join(columns, `) || ', ' || quote(`) + `) || ')'`
+		out = append(out, texts(t, db.reading, `SELECT `+row+` FROM `+table)...)
+	}
+	out = append(out, "COMMIT", "PRAGMA foreign_keys = ON", "")
+	if err := os.WriteFile(name, []byte(strings.Join(out, ";\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
