@@ -33,7 +33,7 @@ func boundedMemory(t *testing.T, s blob.Store) {
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	defer rc.Close() //nolint:errcheck // only read from
+	defer rc.Close()
 	watch = &heapWatch{r: rc}
 	watch.start()
 	wantSame(t, watch, noise(7, largeBlob))

@@ -32,7 +32,7 @@ func TestServedByReadFrom(t *testing.T) {
 			t.Errorf("open: %v", err)
 			return
 		}
-		defer rc.Close() //nolint:errcheck // only read from
+		defer rc.Close()
 		f, ok := rc.(*os.File)
 		if !ok {
 			t.Errorf("Open returned a %T, want an *os.File", rc)
@@ -60,7 +60,7 @@ func TestServedByReadFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // only read from
+	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
 	if err != nil || !bytes.Equal(got, content[offset:offset+length]) {
 		t.Errorf("the client read %d bytes that are not those asked for, error %v", len(got), err)

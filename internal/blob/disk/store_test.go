@@ -305,7 +305,7 @@ func TestReaderOutlivesDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rc.Close() //nolint:errcheck // only read from
+	defer rc.Close()
 	if err := s.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func TestSmallBuffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rc.Close() //nolint:errcheck // only read from
+	defer rc.Close()
 	if got, err := io.ReadAll(rc); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("read %q, error %v", got, err)
 	}
