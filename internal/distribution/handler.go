@@ -56,8 +56,6 @@ type Options struct {
 	Hosts []*url.URL
 	// Service names this registry in challenges and tokens.
 	Service string
-	// ManifestBytes is the largest manifest that is read.
-	ManifestBytes int64
 	// Warn gives what a client's user should be told beside the answer.
 	Warn func(ctx context.Context, write bool) []string
 	// Audit is told of changes and refusals.
@@ -226,7 +224,7 @@ func (x *exchange) viewer() (guard.Viewer, error) {
 	default:
 		return v, err
 	}
-	v.Principal, v.Granted, v.SignedIn = claims.Principal(), claims.Scopes, true
+	v.Principal, v.Granted, v.SignedIn = claims.Principal(), claims.Scopes, claims.Kind != access.Anonymous
 	return v, nil
 }
 

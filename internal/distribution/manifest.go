@@ -41,7 +41,7 @@ func noneMatch(r *http.Request, etag string) bool {
 }
 
 func (x *exchange) manifestPut() error {
-	put := registry.Put{Digest: x.req.Ref.Digest, Tags: x.req.Tags}
+	put := registry.Put{Digest: x.req.Ref.Digest, Tags: x.req.Tags, Body: x.body(), Size: x.r.ContentLength}
 	if x.req.Ref.Tag != "" {
 		put.Tags = []oci.Tag{x.req.Ref.Tag}
 	}
@@ -50,10 +50,6 @@ func (x *exchange) manifestPut() error {
 		if put.MediaType, err = oci.ParseMediaType(ct); err != nil {
 			return err
 		}
-	}
-	var err error
-	if put.Bytes, err = x.manifestBody(); err != nil {
-		return err
 	}
 	stored, err := x.reg.PutManifest(x.r.Context(), x.req.Repo, put)
 	if err != nil {
@@ -69,25 +65,6 @@ func (x *exchange) manifestPut() error {
 	}
 	x.located(wire.Request{Kind: wire.ManifestGet, Repo: x.req.Repo, Ref: oci.Ref{Digest: stored.Digest}}, stored.Digest)
 	return x.empty(http.StatusCreated)
-}
-
-// manifestBody reads at most the limit; what is longer is refused, if its
-// length is announced without being read.
-func (x *exchange) manifestBody() ([]byte, error) {
-	limit := x.h.o.ManifestBytes
-	tooLarge := oci.Errorf(oci.CodeManifestTooLarge, "the manifest is larger than the %d bytes this registry accepts (max-manifest-size): put fewer annotations or layers into it", limit)
-	if x.r.ContentLength > limit {
-		x.w.Header().Set("Connection", "close")
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(io.LimitReader(x.body(), limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(body)) > limit {
-		return nil, tooLarge
-	}
-	return body, nil
 }
 
 func (x *exchange) manifestDelete() error {

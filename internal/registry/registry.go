@@ -108,8 +108,12 @@ type Put struct {
 	// Digest the client names; "" when it pushes by tag.
 	Digest oci.Digest
 	// Tags to move to the manifest; may be empty when Digest is set.
-	Tags  []oci.Tag
-	Bytes []byte
+	Tags []oci.Tag
+	// Body gives the bytes. It is read once it is clear that the caller may
+	// push, and not beyond the limit.
+	Body io.Reader
+	// Size announced for Body, -1 if none was.
+	Size int64
 }
 
 // Stored is what PutManifest stored.

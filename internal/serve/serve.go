@@ -221,7 +221,6 @@ func (s *server) build() error {
 		KeySet:        s.keySet,
 		Hosts:         hosts,
 		Service:       service,
-		ManifestBytes: int64(s.c.MaxManifestSize),
 		Warn:          s.warnings,
 		Audit:         s.audit,
 		Log:           s.log,

@@ -139,7 +139,7 @@ var methods = []method{
 		return first(r.Referrers(ctx, web, sum, registry.Filter{}))
 	}},
 	{"PutManifest", "push", func(ctx context.Context, r registry.Registry) error {
-		_, err := r.PutManifest(ctx, web, registry.Put{Digest: sum, Bytes: []byte("{}")})
+		_, err := r.PutManifest(ctx, web, registry.Put{Digest: sum})
 		return err
 	}},
 	{"PutManifest with tags", "push", func(ctx context.Context, r registry.Registry) error {

@@ -169,8 +169,12 @@ func TestLimits(t *testing.T) {
 	w := open(t, t.TempDir(), func(o *local.Options) {
 		o.Limits = local.Limits{ManifestBytes: 300, BlobBytes: 100 << 20, ConcurrentUploads: 1, OpenUploads: 3, UnfinishedBytes: 40 << 20}
 	})
-	_, err := w.PutManifest(ctx, "a", registry.Put{MediaType: oci.MediaTypeImageIndex, Tags: []oci.Tag{"t"}, Bytes: make([]byte, 301)})
-	wantCode(t, err, oci.CodeManifestTooLarge)
+	large := registrytest.Put(registrytest.Content{MediaType: oci.MediaTypeImageIndex, Bytes: make([]byte, 301)}, "t")
+	for _, size := range []int64{301, -1} {
+		large.Size = size // announced or not
+		_, err := w.PutManifest(ctx, "a", large)
+		wantCode(t, err, oci.CodeManifestTooLarge)
+	}
 
 	// Concurrent: while one body is being read, the same owner's second is
 	// refused, and another owner's is not.
@@ -197,7 +201,7 @@ func TestLimits(t *testing.T) {
 
 	// Open uploads of one owner.
 	begin(t, w, "o")
-	_, err = w.Upload(ctx, "a", registry.Session{Owner: "o"})
+	_, err := w.Upload(ctx, "a", registry.Session{Owner: "o"})
 	wantCode(t, err, oci.CodeTooManyRequests)
 	begin(t, w, "other")
 
@@ -224,7 +228,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	_, err := w.Upload(ctx, "a", registry.Session{Owner: "o"})
 	wantCode(t, err, oci.CodeStorageFull)
 	wantCode(t, u.Append(ctx, 0, strings.NewReader("x")), oci.CodeStorageFull)
-	_, err = w.PutManifest(ctx, "a", registry.Put{MediaType: m.MediaType, Tags: []oci.Tag{"u"}, Bytes: m.Bytes})
+	_, err = w.PutManifest(ctx, "a", registrytest.Put(m, "u"))
 	wantCode(t, err, oci.CodeStorageFull)
 	if _, err := w.Manifest(ctx, "a", oci.Ref{Tag: "t"}); err != nil {
 		t.Error(err)

@@ -3,6 +3,8 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
+	"math"
 
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
@@ -11,28 +13,29 @@ import (
 // PutManifest implements registry.Writer.
 func (r *Registry) PutManifest(ctx context.Context, repo oci.Repo, put registry.Put) (registry.Stored, error) {
 	var stored registry.Stored
-	if limit := r.o.Limits.ManifestBytes; limit > 0 && int64(len(put.Bytes)) > limit {
-		return stored, TooLargeManifest(limit)
-	}
 	if err := r.room(ctx); err != nil {
+		return stored, err
+	}
+	body, err := readManifest(put, r.o.Limits.ManifestBytes)
+	if err != nil {
 		return stored, err
 	}
 	algorithm := oci.SHA256
 	if put.Digest != "" {
 		algorithm = put.Digest.Algorithm()
 	}
-	digest := oci.DigestOf(algorithm, put.Bytes)
+	digest := oci.DigestOf(algorithm, body)
 	if put.Digest != "" && digest != put.Digest {
 		return stored, oci.Errorf(oci.CodeDigestInvalid, "the manifest was pushed as %s but its digest is %s: push the bytes that the digest names", put.Digest, digest)
 	}
-	mediaType, content, err := oci.ParseManifest(put.MediaType, put.Bytes)
+	mediaType, content, err := oci.ParseManifest(put.MediaType, body)
 	if err != nil {
 		return stored, err
 	}
 	row := ManifestRow{
 		Manifest: oci.Manifest{
-			Descriptor: oci.Descriptor{MediaType: mediaType, Digest: digest, Size: int64(len(put.Bytes))},
-			Bytes:      put.Bytes,
+			Descriptor: oci.Descriptor{MediaType: mediaType, Digest: digest, Size: int64(len(body))},
+			Bytes:      body,
 		},
 		Content: content,
 	}
@@ -43,8 +46,26 @@ func (r *Registry) PutManifest(ctx context.Context, repo oci.Repo, put registry.
 	return registry.Stored{Descriptor: row.Descriptor, Subject: content.Subject}, nil
 }
 
-// TooLargeManifest is the refusal of a manifest above limit bytes.
-func TooLargeManifest(limit int64) error {
+// readManifest reads at most limit bytes; what is longer is refused, and when
+// its length was announced, without being read.
+func readManifest(put registry.Put, limit int64) ([]byte, error) {
+	if limit <= 0 {
+		limit = math.MaxInt64 - 1
+	}
+	if put.Size > limit {
+		return nil, tooLarge(limit)
+	}
+	body, err := io.ReadAll(io.LimitReader(put.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return body, nil
+}
+
+func tooLarge(limit int64) error {
 	return oci.Errorf(oci.CodeManifestTooLarge, "the manifest is larger than the %d bytes this registry accepts: put fewer annotations or layers into it, or ask the operator to raise max-manifest-size", limit)
 }
 

@@ -127,10 +127,17 @@ func (s Spec) Push(t testing.TB, r registry.Registry, repo oci.Repo, tags ...oci
 	return m
 }
 
+// Put makes the push of a manifest by tags.
+func Put(m Content, tags ...oci.Tag) registry.Put {
+	return registry.Put{MediaType: m.MediaType, Tags: tags, Body: bytes.NewReader(m.Bytes), Size: int64(len(m.Bytes))}
+}
+
 // PushManifest pushes a manifest alone.
 func PushManifest(t testing.TB, r registry.Registry, repo oci.Repo, m Content, tags ...oci.Tag) registry.Stored {
 	t.Helper()
-	stored, err := r.PutManifest(context.Background(), repo, registry.Put{MediaType: m.MediaType, Digest: m.Digest(), Tags: tags, Bytes: m.Bytes})
+	put := Put(m, tags...)
+	put.Digest = m.Digest()
+	stored, err := r.PutManifest(context.Background(), repo, put)
 	if err != nil {
 		t.Fatalf("push a manifest into %s: %v", repo, err)
 	}

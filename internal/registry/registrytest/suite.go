@@ -328,14 +328,14 @@ func testManifestNeeds(t *testing.T, r registry.Registry) {
 	PushBlob(t, r, "other", Blob("elsewhere"))
 	missing := Blob("elsewhere")
 	m := Spec{Layers: []Content{missing}}.Manifest(t)
-	_, err := r.PutManifest(ctx, "a", registry.Put{MediaType: m.MediaType, Tags: []oci.Tag{"t"}, Bytes: m.Bytes})
+	_, err := r.PutManifest(ctx, "a", Put(m, "t"))
 	wantErr(t, err, oci.CodeManifestBlobUnknown)
 	if err != nil && !strings.Contains(err.Error(), string(missing.Digest())) {
 		t.Errorf("the missing digest is not named: %v", err)
 	}
 	child := Spec{Layers: []Content{Blob("child")}}.Manifest(t)
 	index := Spec{Children: []Content{child}}.Manifest(t)
-	_, err = r.PutManifest(ctx, "a", registry.Put{MediaType: index.MediaType, Tags: []oci.Tag{"t"}, Bytes: index.Bytes})
+	_, err = r.PutManifest(ctx, "a", Put(index, "t"))
 	wantErr(t, err, oci.CodeManifestBlobUnknown)
 	_, err = r.Resolve(ctx, "a", oci.Ref{Tag: "t"})
 	wantErr(t, err, oci.CodeManifestUnknown)
@@ -345,7 +345,7 @@ func testManifestNeeds(t *testing.T, r registry.Registry) {
 	PushManifest(t, r, "a", Spec{Children: []Content{index, child}}.Manifest(t), "nested")
 	// What an index lists as a blob is looked for among the blobs.
 	PushManifest(t, r, "a", Spec{Children: []Content{config}}.Manifest(t), "cache")
-	if _, err := r.PutManifest(ctx, "a", registry.Put{MediaType: m.MediaType, Tags: []oci.Tag{"t"}, Bytes: []byte("{")}); err == nil {
+	if _, err := r.PutManifest(ctx, "a", Put(Content{MediaType: m.MediaType, Bytes: []byte("{")}, "t")); err == nil {
 		t.Error("a broken manifest is accepted")
 	}
 }
@@ -353,7 +353,9 @@ func testManifestNeeds(t *testing.T, r registry.Registry) {
 func testManifestDigest(t *testing.T, r registry.Registry) {
 	PushBlob(t, r, "a", config)
 	m := Spec{}.Manifest(t)
-	_, err := r.PutManifest(ctx, "a", registry.Put{MediaType: m.MediaType, Digest: Blob("x").Digest(), Bytes: m.Bytes})
+	put := Put(m)
+	put.Digest = Blob("x").Digest()
+	_, err := r.PutManifest(ctx, "a", put)
 	wantErr(t, err, oci.CodeDigestInvalid)
 }
 
@@ -584,7 +586,7 @@ func testConcurrent(t *testing.T, r registry.Registry) {
 					return
 				}
 			}
-			_, err := r.PutManifest(ctx, repo, registry.Put{MediaType: m.MediaType, Tags: []oci.Tag{"t", oci.Tag(fmt.Sprintf("t%d", i))}, Bytes: m.Bytes})
+			_, err := r.PutManifest(ctx, repo, Put(m, "t", oci.Tag(fmt.Sprintf("t%d", i))))
 			errs <- err
 		})
 	}
