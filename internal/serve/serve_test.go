@@ -94,7 +94,10 @@ func launch(t *testing.T, data string, s settings) *running {
 		cancel()
 		r.client.CloseIdleConnections()
 		select {
-		case <-r.ended:
+		case err := <-r.ended:
+			if err != nil {
+				t.Errorf("the server ended with %v", err)
+			}
 		case <-time.After(40 * time.Second):
 			t.Error("the server does not stop")
 		}
@@ -372,7 +375,7 @@ func TestBadStarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	for name, c := range map[string]struct {
 		s    settings
 		want string
@@ -609,7 +612,9 @@ func TestGracefulStop(t *testing.T) {
 	if _, err := io.WriteString(feed, "second half"); err != nil {
 		t.Fatal(err)
 	}
-	feed.Close()
+	if err := feed.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if res := <-patched; res == nil || res.StatusCode != 202 {
 		t.Fatalf("PATCH: %v", res)
 	}
@@ -632,7 +637,7 @@ func TestStopHasALimit(t *testing.T) {
 	token := r.token(t, r.secret(t), everything)
 	res, _ := r.do(t, "POST", "/v2/acme/hello/blobs/uploads/", token, nil)
 	body, feed := io.Pipe()
-	defer feed.Close()
+	defer func() { _ = feed.Close() }()
 	go func() {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPatch, res.Header.Get("Location"), body)
 		if err != nil {
@@ -673,7 +678,7 @@ func TestCertificateReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 	}
 	if got := serial(); got != 1 {

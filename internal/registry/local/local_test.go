@@ -286,7 +286,10 @@ func TestUploadAcrossRestart(t *testing.T) {
 			if err := u.Append(ctx, 0, bytes.NewReader(c.Bytes[:4000])); err != nil {
 				t.Fatal(err)
 			}
-			for e := range w.blobs.List(ctx) {
+			for e, err := range w.blobs.List(ctx) {
+				if err != nil {
+					t.Fatal(err)
+				}
 				if err := x.damage(filepath.Join(w.dir, "blobs", string(e.Key[:2]), string(e.Key))); err != nil {
 					t.Fatal(err)
 				}
