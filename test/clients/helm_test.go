@@ -1,8 +1,6 @@
 package clients
 
 import (
-	"bytes"
-	"os"
 	"strings"
 	"testing"
 
@@ -32,21 +30,15 @@ func TestHelm(t *testing.T) {
 	if made := c.Run("template", "--plain-http", "--set", "light=red", "x", charts+"/beacon"); !strings.Contains(made, `light: "red"`) {
 		t.Errorf("helm template, finding the version by the tag list, made %q", made)
 	}
-	pull := func(ref string, flags ...string) {
-		t.Helper()
-		if err := os.MkdirAll(home.Path("pulled"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		c.Run(append([]string{"pull", "--plain-http", "-d", "pulled", ref}, flags...)...)
-		if got, want := home.Read("pulled/beacon-1.2.3.tgz"), home.Read("beacon-1.2.3.tgz"); !bytes.Equal([]byte(got), []byte(want)) {
-			t.Error("the chart came back as other bytes")
-		}
-		if err := os.RemoveAll(home.Path("pulled")); err != nil {
-			t.Fatal(err)
+	for file, ref := range map[string][]string{
+		"beacon-1.2.3.tgz": {charts + "/beacon", "--version", "1.2.3"},
+		"beacon@" + strings.Replace(digest, ":", "-", 1) + ".tgz": {charts + "/beacon@" + digest},
+	} {
+		c.Run(append([]string{"pull", "--plain-http", "--destination", home.Path("tmp")}, ref...)...)
+		if home.Read("tmp/"+file) != home.Read("beacon-1.2.3.tgz") {
+			t.Errorf("%s came back as other bytes", file)
 		}
 	}
-	pull(charts+"/beacon", "--version", "1.2.3")
-	pull(charts + "/beacon:1.2.3@" + digest)
 
 	c.Run("registry", "logout", s.Host)
 	c.Refused("show", "chart", "--plain-http", charts+"/beacon", "--version", "1.2.3")
