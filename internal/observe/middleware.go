@@ -80,7 +80,7 @@ func (o *Observer) Middleware(next http.Handler) http.Handler {
 		o.http.inFlight.Inc()
 		aborted := o.handle(next, x, r)
 		o.http.inFlight.Dec()
-		o.end(x, r, time.Since(start), aborted)
+		o.end(x, r, start, aborted)
 		if aborted {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's only way to break a connection off
 		}
@@ -113,7 +113,8 @@ func (o *Observer) handle(next http.Handler, x *exchange, r *http.Request) (abor
 }
 
 // end counts the request and writes its line.
-func (o *Observer) end(x *exchange, r *http.Request, took time.Duration, aborted bool) {
+func (o *Observer) end(x *exchange, r *http.Request, start time.Time, aborted bool) {
+	took := time.Since(start)
 	status := x.resp.status
 	if status == 0 && !aborted {
 		status = http.StatusOK // net/http sends it for a handler that wrote nothing
@@ -161,7 +162,11 @@ func (o *Observer) end(x *exchange, r *http.Request, took time.Duration, aborted
 	if x.req.Error != nil {
 		attrs = append(attrs, slog.String("error", clip(x.req.Error.Error(), 2048)))
 	}
-	o.log.LogAttrs(ctx, level, "request", attrs...)
+	// Straight to the handler: the logger would look up its caller first, which
+	// is always this one.
+	line := slog.NewRecord(start.Add(took), level, "request", 0)
+	line.AddAttrs(attrs...)
+	_ = o.log.Handler().Handle(ctx, line) // as slog.Logger does: there is no place to say it
 }
 
 // clip bounds what a client can make the log hold, in bytes.
