@@ -17,7 +17,12 @@ import (
 
 // refused opens a path that cannot be opened and wants the error to say all
 // of says.
-func refused(t *testing.T, path string, says ...string) error {
+func refused(t *testing.T, path string, says ...string) {
+	t.Helper()
+	_ = refusal(t, path, says...)
+}
+
+func refusal(t *testing.T, path string, says ...string) error {
 	t.Helper()
 	db, err := Open(t.Context(), path, Options{})
 	if err == nil {
@@ -114,7 +119,7 @@ func TestOpenRefusesADamagedFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(magic+strings.Repeat("damage", 2000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := refused(t, path, "backup"); !errors.Is(err, database.ErrCorrupt) {
+	if err := refusal(t, path, "backup"); !errors.Is(err, database.ErrCorrupt) {
 		t.Errorf("got error %v, want ErrCorrupt", err)
 	}
 }

@@ -16,9 +16,10 @@ import (
 // an index that end by themselves. So the context is looked at before, and
 // not passed on.
 type reader struct {
-	pool  *sql.DB
-	stmts sync.Map          // text -> *sql.Stmt; closed with the pool
-	seen  func(text string) // for tests; may be nil
+	pool      *sql.DB
+	stmts     sync.Map // text -> *sql.Stmt; closed with the pool
+	preparing sync.Mutex
+	seen      func(text string) // for tests; may be nil
 }
 
 var _ database.Queryer = (*reader)(nil)
@@ -32,13 +33,16 @@ func (r *reader) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 	if s, ok := r.stmts.Load(text); ok {
 		return s.(*sql.Stmt), nil
 	}
-	s, err := r.pool.PrepareContext(ctx, text)
+	r.preparing.Lock()
+	defer r.preparing.Unlock()
+	if s, ok := r.stmts.Load(text); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := r.pool.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept prepared; it is closed with the pool
 	if err != nil {
 		return nil, err
 	}
-	if first, raced := r.stmts.LoadOrStore(text, s); raced {
-		return first.(*sql.Stmt), s.Close()
-	}
+	r.stmts.Store(text, s)
 	return s, nil
 }
 
@@ -140,7 +144,7 @@ func row(ctx context.Context, s *sql.Stmt, args, dest []any, drain bool) (bool, 
 	if err != nil {
 		return false, classify(err)
 	}
-	defer rs.Close()
+	defer func() { _ = rs.Close() }() // rs.Err has said what went wrong
 	if !rs.Next() {
 		return false, classify(rs.Err())
 	}
@@ -158,7 +162,7 @@ func rows(ctx context.Context, s *sql.Stmt, args []any, each func(scan func(dest
 	if err != nil {
 		return classify(err)
 	}
-	defer rs.Close()
+	defer func() { _ = rs.Close() }() // rs.Err has said what went wrong
 	for rs.Next() {
 		if err := each(rs.Scan); err != nil {
 			return err

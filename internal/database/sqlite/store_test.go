@@ -62,7 +62,7 @@ func plan(t *testing.T, db *DB, text string) []string {
 	if err != nil {
 		t.Fatalf("%v\nin:\n%s", err, text)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var steps []string
 	for rows.Next() {
 		var id, parent, unused int

@@ -70,7 +70,7 @@ func (w *writer) do(ctx context.Context, d database.Durability, fn func(tx datab
 		w.lead(o)
 	}
 	if o.panicked != nil {
-		panic(o.panicked) // on the goroutine it belongs to
+		panic(o.panicked) //nolint:forbidigo // fn's own panic, caught on the leader's goroutine, goes on where it belongs
 	}
 	return o.err
 }

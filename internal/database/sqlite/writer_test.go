@@ -255,6 +255,24 @@ func TestCancelledAfterItBegan(t *testing.T) {
 	}
 }
 
+// TestCancelledWhenElected: it hands the leadership on instead of leading.
+func TestCancelledWhenElected(t *testing.T) {
+	t.Parallel()
+	w := &writer{led: true}
+	elected, next := &write{wake: make(chan struct{}, 1)}, &write{wake: make(chan struct{}, 1)}
+	w.queue = []*write{elected, next}
+	w.handOver()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	lead, err := w.wait(ctx, elected)
+	if lead || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", lead, err)
+	}
+	if lead, err := w.wait(t.Context(), next); !lead || err != nil {
+		t.Errorf("the next one got %v, %v", lead, err)
+	}
+}
+
 // TestCancelStorm: whoever is elected while its context ends passes the
 // leadership on.
 func TestCancelStorm(t *testing.T) {
