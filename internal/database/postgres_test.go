@@ -65,6 +65,9 @@ func postgreSQLSchema(t *testing.T) string {
 func startPostgreSQL(t *testing.T) *exec.Cmd {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) == 0 && os.Getenv("CI") != "" {
+		t.Fatal("PostgreSQL is not installed: make deps installs it")
+	}
 	if len(found) == 0 {
 		t.Skip("PostgreSQL is not installed (Debian's package postgresql)")
 	}
