@@ -114,7 +114,7 @@ func buildahIntruder(t *testing.T, _ *harness.Server, home *harness.Home) func(p
 }
 
 func skopeoIntruder(t *testing.T, _ *harness.Server, home *harness.Home) func(pull, push, secret string) {
-	c := home.Tool("skopeo")
+	c := copier(home)
 	mine := "oci:" + harness.Layout(t, harness.Image(t, 153, 1, 1000)) + ":v1"
 	return func(pull, push, _ string) {
 		c.Refused("inspect", "--tls-verify=false", "docker://"+pull+":v1")

@@ -59,7 +59,10 @@ func daemon(t *testing.T, tool *harness.Tool, ready func() bool, args ...string)
 		defer cancel()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-done:
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%s ended badly: %v\n%s", cmd.Path, err, said())
+			}
 		case <-time.After(20 * time.Second):
 			t.Errorf("%s did not end:\n%s", cmd.Path, said())
 		}

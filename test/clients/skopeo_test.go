@@ -18,11 +18,16 @@ const (
 	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
+// copier gives a skopeo that is not logged in.
+func copier(home *harness.Home) *harness.Tool {
+	return home.Tool("skopeo", "--tmpdir", home.Path("tmp"))
+}
+
 // skopeo logs in over plain HTTP and gives a skopeo that may do what the
 // operator may. The subcommands take --tls-verify under their own names.
 func skopeo(t *testing.T, s *harness.Server) *harness.Tool {
 	t.Helper()
-	tool := s.Home(t).Tool("skopeo")
+	tool := copier(s.Home(t))
 	tool.Input(strings.NewReader(s.Token), "login", "--tls-verify=false", "-u", harness.User, "--password-stdin", s.Host)
 	return tool
 }
@@ -111,7 +116,7 @@ func TestSkopeoMultiArch(t *testing.T) {
 func TestSkopeoWrongPassword(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	c := s.Home(t).Tool("skopeo")
+	c := copier(s.Home(t))
 	said := c.Fails(strings.NewReader("wrong"), "login", "--tls-verify=false", "-u", harness.User, "--password-stdin", s.Host)
 	if !strings.Contains(said, "invalid username/password") {
 		t.Errorf("skopeo login with a wrong password said %q", said)

@@ -40,9 +40,9 @@ func TestTLS(t *testing.T) {
 // exchange pushes with skopeo and pulls with crane; both know the authority.
 func exchange(t *testing.T, s *harness.Server, ca *harness.Authority, repo, layout, want string) {
 	t.Helper()
-	copier := s.Home(t).Tool("skopeo")
-	copier.Input(strings.NewReader(s.Token), "login", "--cert-dir", ca.Dir, "-u", harness.User, "--password-stdin", s.Host)
-	copier.Run("copy", "--dest-cert-dir", ca.Dir, "oci:"+layout+":v1", "docker://"+s.Ref(repo)+":v1")
+	pusher := copier(s.Home(t))
+	pusher.Input(strings.NewReader(s.Token), "login", "--cert-dir", ca.Dir, "-u", harness.User, "--password-stdin", s.Host)
+	pusher.Run("copy", "--dest-cert-dir", ca.Dir, "oci:"+layout+":v1", "docker://"+s.Ref(repo)+":v1")
 
 	home := s.Home(t)
 	home.Setenv("SSL_CERT_FILE", ca.File)
@@ -58,8 +58,7 @@ func exchange(t *testing.T, s *harness.Server, ca *harness.Authority, repo, layo
 // server at all.
 func distrusts(t *testing.T, s *harness.Server, ca *harness.Authority, repo string) {
 	t.Helper()
-	home := s.Home(t)
-	said := home.Tool("skopeo").Fails(nil, "inspect", "--cert-dir", ca.Dir, "docker://"+s.Ref(repo)+":v1")
+	said := copier(s.Home(t)).Fails(nil, "inspect", "--cert-dir", ca.Dir, "docker://"+s.Ref(repo)+":v1")
 	if !strings.Contains(said, "x509") {
 		t.Errorf("a client that trusts another authority said %q", said)
 	}

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +22,7 @@ const User = "token"
 
 const (
 	startLimit = 20 * time.Second
-	stopLimit  = 30 * time.Second
+	stopLimit  = 45 * time.Second
 )
 
 // binary is the program under test: written by Main before any test runs.
@@ -161,16 +162,37 @@ func (s *Server) stop() {
 		}
 	case <-time.After(stopLimit):
 		_ = s.cmd.Process.Kill()
-		<-s.done
-		s.t.Errorf("fairlead serve did not end within %s of SIGTERM", stopLimit)
+		s.t.Errorf("fairlead serve did not end within %s of SIGTERM: %v", stopLimit, <-s.done)
 	}
 	log := s.log.String()
 	if s.Token != "" && strings.Contains(log, s.Token) {
 		s.t.Error("the server's log holds the operator's token")
 	}
+	for _, line := range faults(log) {
+		s.t.Errorf("the server failed: %s", line)
+	}
 	if s.t.Failed() {
 		s.t.Logf("the server's log:\n%s", tail(log, 20_000))
 	}
+}
+
+// faults are the lines of a log that tell of a failure of the server's own:
+// whatever a client does, it is answered, and not with an internal error.
+func faults(log string) []string {
+	var found []string
+	for line := range strings.Lines(log) {
+		var entry struct {
+			Level  string
+			Status int
+		}
+		if json.Unmarshal([]byte(line), &entry) != nil {
+			continue // the greeting
+		}
+		if entry.Level == "ERROR" || entry.Status >= http.StatusInternalServerError {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 func freePort(t testing.TB) string {

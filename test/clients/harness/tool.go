@@ -49,6 +49,12 @@ func (s *Server) Home(t testing.TB) *Home {
 	// podman's own defaults leave a lock in shared memory and one in /etc.
 	h.Write("containers.conf", fmt.Sprintf("[engine]\nlock_type = \"file\"\n[network]\nnetwork_config_dir = %q\n", h.Path("networks")))
 	h.Setenv("CONTAINERS_CONF", h.Path("containers.conf"))
+	if os.Geteuid() == 0 {
+		// As root, skopeo, podman and buildah keep what they know of blobs in
+		// /var/lib; inside a user's namespace they keep it in the home.
+		h.Setenv("_CONTAINERS_ROOTLESS_UID", "1000")
+		h.Setenv("_CONTAINERS_USERNS_CONFIGURED", "done")
+	}
 	// Nothing beyond this machine is asked: whoever tries finds no way out.
 	h.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	h.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -242,7 +248,7 @@ func (tool *Tool) line(args []string) string {
 func clean(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		key, _, _ := strings.Cut(strings.ToUpper(kv), "=")
-		for _, prefix := range []string{"DOCKER_", "HELM_", "COSIGN_", "CONTAINER", "REGISTRY_", "REGCTL_", "XDG_", "FAIRLEAD_", "BUILDAH_", "SSL_CERT_"} {
+		for _, prefix := range []string{"DOCKER_", "HELM_", "COSIGN_", "CONTAINER", "REGISTRY_", "REGCTL_", "XDG_", "FAIRLEAD_", "BUILDAH_", "_CONTAINERS", "SSL_CERT_"} {
 			if strings.HasPrefix(key, prefix) {
 				return true
 			}
