@@ -3,6 +3,7 @@ package clients
 import (
 	"archive/tar"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,9 @@ func TestContainerd(t *testing.T) {
 	c.TypedRefused("wrong", "images", "push", "--plain-http", "--user", harness.User, app+":v1")
 	s.Lacks(t, "team/ctr", "v1")
 	c.Typed(s.Token, "images", "push", "--plain-http", "--user", harness.User, app+":v1")
+	if s.Answered(http.MethodPost, "/token", http.StatusOK) == 0 {
+		t.Error("ctr got no token by OAuth2, it fell back")
+	}
 	if got := s.Has(t, "team/ctr", "v1"); got != want {
 		t.Errorf("ctr pushed %s, want %s", got, want)
 	}

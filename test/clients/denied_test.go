@@ -206,6 +206,18 @@ func orasIntruder(t *testing.T, s *harness.Server, _ *harness.Home) func(pull, p
 	}
 }
 
+// TestWrongUserName: the right secret under another user name is no
+// credential.
+func TestWrongUserName(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t)
+	pushImage(t, s, "team/secret", "v1", 158)
+	for _, name := range []string{"operator", "Token", "token "} {
+		_, err := s.RepositoryAs(t, "team/secret", auth.Credential{Username: name, Password: s.Token}).Resolve(t.Context(), "v1")
+		unauthorized(t, "resolving as "+name, err)
+	}
+}
+
 func unauthorized(t *testing.T, what string, err error) {
 	t.Helper()
 	var answer *errcode.ErrorResponse

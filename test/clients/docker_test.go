@@ -89,7 +89,7 @@ func TestDocker(t *testing.T) {
 	app := s.Ref("team/docker")
 
 	said := c.Fails(strings.NewReader("wrong"), "login", "-u", harness.User, "--password-stdin", s.Host)
-	if !strings.Contains(strings.ToLower(said), "unauthorized") {
+	if !strings.Contains(said, "the user name or the token is wrong") {
 		t.Errorf("docker login with a wrong password said %q", said)
 	}
 	c.Run("build", "--network", "none", "-t", app+":v1", harness.Context(t, 30))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"os"
@@ -180,19 +181,43 @@ func (s *Server) stop() {
 // whatever a client does, it is answered, and not with an internal error.
 func faults(log string) []string {
 	var found []string
-	for line := range strings.Lines(log) {
-		var entry struct {
-			Level  string
-			Status int
-		}
-		if json.Unmarshal([]byte(line), &entry) != nil {
-			continue // the greeting
-		}
-		if entry.Level == "ERROR" || entry.Status >= http.StatusInternalServerError {
+	for line, e := range entries(log) {
+		if e.Level == "ERROR" || e.Status >= http.StatusInternalServerError {
 			found = append(found, line)
 		}
 	}
 	return found
+}
+
+// Answered counts the requests that the server answered with a status.
+func (s *Server) Answered(method, path string, status int) int {
+	n := 0
+	for _, e := range entries(s.log.String()) {
+		if e.Method == method && e.Path == path && e.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// entry is what the tests look at in a line of the server's log.
+type entry struct {
+	Level, Method, Path string
+	Status              int
+}
+
+func entries(log string) iter.Seq2[string, entry] {
+	return func(yield func(string, entry) bool) {
+		for line := range strings.Lines(log) {
+			var e entry
+			if json.Unmarshal([]byte(line), &e) != nil {
+				continue // the greeting
+			}
+			if !yield(line, e) {
+				return
+			}
+		}
+	}
 }
 
 func freePort(t testing.TB) string {
