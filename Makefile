@@ -31,7 +31,7 @@ run: build ## build and serve on 127.0.0.1:5000, data in fairlead-data
 test: deps ## run every test, with the race detector, and the foreign clients
 	go test -race -timeout 15m ./...
 ifneq ($(clients),)
-	cd test/clients && go test -timeout 30m ./...
+	cd test/clients && go test -count=1 -timeout 30m ./... # the cache does not see the server
 endif
 
 test-long: deps fuzz ## the tests three times without cache, and a minute of each fuzz target
