@@ -137,13 +137,18 @@ func (x *exchange) sendSmall(status int, body io.Reader, n int64) error {
 	return nil
 }
 
-// sendLarge copies n bytes in steps, each with a deadline. The header is out:
+// sendLarge copies n bytes in steps, each with a deadline and a look at the
+// token. The header is out:
 // what fails now breaks the connection, and the client sees a short body.
 func (x *exchange) sendLarge(w io.Writer, body io.Reader, n int64) bool {
 	control := http.NewResponseController(x.w)
 	for n > 0 {
+		if err := x.stillValid(); err != nil {
+			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
+			return false
+		}
 		step := min(n, sendStep)
-		_ = control.SetWriteDeadline(x.h.o.Now().Add(sendTime)) // not every writer has one
+		_ = control.SetWriteDeadline(time.Now().Add(sendTime)) // not every writer has one
 		if _, err := io.CopyN(w, body, step); err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
 			return false

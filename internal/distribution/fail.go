@@ -75,6 +75,9 @@ func (x *exchange) failHeaders(err error, e *oci.Error) {
 	if errors.As(err, &outside) {
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(outside.size, 10))
 	}
+	if x.req.Kind == wire.BlobDelete && e.Code == oci.CodeUnsupported {
+		h.Set("Allow", "GET, HEAD") // a manifest needs the blob
+	}
 	switch e.Code {
 	case oci.CodeUnauthorized:
 		h.Set("WWW-Authenticate", x.challenge(err))
@@ -88,27 +91,27 @@ func (x *exchange) challenge(err error) string {
 	if x.record.Route == "token" {
 		return `Basic realm="` + x.h.o.Service + `"`
 	}
-	c := wire.Challenge{Realm: x.h.hosts.base(x.r) + "/token", Service: x.h.o.Service}
+	c := wire.Challenge{Realm: x.h.hosts.base(x.r) + "/token", Service: x.h.o.Service, Scope: x.needed()}
 	var refused *access.Error
-	if errors.As(err, &refused) {
-		var scopes []string
-		for _, s := range refused.Need {
-			scopes = append(scopes, s.String())
+	lacks := errors.As(err, &refused) && len(refused.Need) > 0
+	if lacks {
+		scopes := make([]string, len(refused.Need))
+		for i, s := range refused.Need {
+			scopes[i] = s.String()
 		}
 		c.Scope = strings.Join(scopes, " ")
 	}
 	var bad *badToken
 	switch {
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), x.viewer.Expired:
 		c.Error = "invalid_token"
-		c.Scope = x.needed()
-	case len(x.r.Header["Authorization"]) > 0 && refused != nil && len(refused.Need) > 0:
+	case lacks && x.credential != "":
 		c.Error = "insufficient_scope"
 	}
 	return c.String()
 }
 
-// needed is the scope of the request, for a client whose token is no good.
+// needed is the scope of the request, for a client without a good token.
 func (x *exchange) needed() string {
 	switch k := x.req.Kind; {
 	case k == wire.Catalog:

@@ -9,7 +9,6 @@ package distribution
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -40,7 +39,7 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, username, secret string) (access.Principal, error)
 }
 
-// Options of a Handler; all but the last four are required.
+// Options of a Handler; those from Warn on may be left out.
 type Options struct {
 	// View is the registry as a viewer may see it.
 	View          func(guard.Viewer) registry.Registry
@@ -60,8 +59,12 @@ type Options struct {
 	Warn func(ctx context.Context, write bool) []string
 	// Audit is told of changes and refusals.
 	Audit func(context.Context, guard.Event)
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Patience is how long a client may pause while it sends a body; 0 is a
+	// minute.
+	Patience time.Duration
+	Log      *slog.Logger
+	// Now is the clock that Pushing goes by.
+	Now func() time.Time
 }
 
 // Handler answers /v2/, /token and /.well-known/jwks.json.
@@ -81,6 +84,9 @@ func New(o Options) *Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Patience <= 0 {
+		o.Patience = time.Minute
+	}
 	return &Handler{o: o, hosts: newHosts(o.Hosts)}
 }
 
@@ -90,14 +96,20 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	req    wire.Request
+	viewer guard.Viewer
 	reg    registry.Registry
 	record *observe.Request
+	// credential is the registry token that came, checked when it was last
+	// looked at.
+	credential string
+	checked    time.Time
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	x := &exchange{h: h, w: w, r: r, record: observe.FromContext(r.Context())}
+	x.limitBody()
 	var err error
 	switch r.URL.Path {
 	case "/token":
@@ -127,21 +139,17 @@ func (x *exchange) v2() error {
 	if x.h.draining.Load() && !endsPush[x.req.Kind] {
 		return oci.Errorf(oci.CodeUnavailable, "the registry is being stopped: try again in a moment")
 	}
-	viewer, err := x.viewer()
-	if err != nil {
+	if err := x.identify(); err != nil {
 		return err
 	}
-	x.record.Principal = viewer.Principal.Name
-	x.reg = x.h.o.View(viewer)
-	if isPush[x.req.Kind] {
+	x.record.Principal = x.viewer.Principal.Name
+	x.reg = x.h.o.View(x.viewer)
+	if isPush[x.req.Kind] && x.viewer.SignedIn { // a stranger's request is no push
 		x.h.running.Add(1)
 		defer func() {
 			x.h.pushed.Store(x.h.o.Now().UnixNano())
 			x.h.running.Add(-1)
 		}()
-	}
-	if !viewer.SignedIn && x.req.Kind == wire.Ping {
-		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access"}
 	}
 	return handlers[x.req.Kind](x)
 }
@@ -193,50 +201,13 @@ func (h *Handler) Pushing() bool {
 	return h.running.Load() > 0 || h.o.Now().UnixNano()-h.pushed.Load() < int64(linger)
 }
 
+// ping tells whether the client's token is good.
 func (x *exchange) ping() error {
-	return x.json(http.StatusOK, struct{}{})
-}
-
-// viewer reads and verifies the bearer token. Without one the viewer is
-// anonymous. An expired token makes a viewer that may finish its uploads.
-func (x *exchange) viewer() (guard.Viewer, error) {
-	v := guard.Viewer{
-		Principal: access.Principal{Kind: access.Anonymous, Name: string(access.Anonymous)},
-		Policy:    x.h.o.Policy,
-		Audit:     x.h.o.Audit,
-	}
-	values := x.r.Header["Authorization"]
-	if len(values) == 0 {
-		return v, nil
-	}
-	raw, ok := bearer(values)
-	if !ok {
-		return v, &access.Error{Code: oci.CodeUnauthorized, Reason: "the Authorization header must be one Bearer token from the token endpoint"}
-	}
-	claims, err := x.h.o.Verifier.Verify(x.r.Context(), raw)
 	switch {
-	case err == nil:
-	case errors.Is(err, token.ErrExpired):
-		v.Expired = true
-	case errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrRevoked):
-		x.record.Error = err
-		return v, &badToken{err}
-	default:
-		return v, err
+	case x.viewer.Expired:
+		return &access.Error{Code: oci.CodeUnauthorized, Reason: "the registry token has expired: fetch another"}
+	case !x.viewer.SignedIn:
+		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access"}
 	}
-	v.Principal, v.Granted, v.SignedIn = claims.Principal(), claims.Scopes, claims.Kind != access.Anonymous
-	return v, nil
-}
-
-// badToken is a registry token that does not verify.
-type badToken struct{ cause error }
-
-func (e *badToken) Error() string { return e.cause.Error() }
-
-func (e *badToken) Unwrap() error {
-	text := "the registry token is not valid here: ask the token endpoint for a new one"
-	if errors.Is(e.cause, token.ErrRevoked) {
-		text = "the Fairlead token behind this registry token was revoked: sign in again"
-	}
-	return oci.Errorf(oci.CodeUnauthorized, "%s", text).WithCause(e.cause)
+	return x.json(http.StatusOK, struct{}{})
 }

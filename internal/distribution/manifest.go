@@ -1,8 +1,6 @@
 package distribution
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -79,17 +77,4 @@ func (x *exchange) located(where wire.Request, digest oci.Digest) {
 	h := x.w.Header()
 	h.Set("Location", x.h.hosts.base(x.r)+where.Target())
 	h.Set("Docker-Content-Digest", string(digest))
-}
-
-// bodyError is a request body that could not be read to its end.
-type bodyError struct{ cause error }
-
-func (e *bodyError) Error() string { return "read the request's body: " + e.cause.Error() }
-
-func (e *bodyError) Unwrap() []error {
-	text := "the connection ended before the body did: send it again, or resume the upload"
-	if errors.Is(e.cause, io.ErrUnexpectedEOF) {
-		text = "the body is shorter than its Content-Length: send it again, or resume the upload"
-	}
-	return []error{oci.Errorf(oci.CodeSizeInvalid, "%s", text), e.cause}
 }

@@ -106,10 +106,10 @@ func (x *exchange) tokenGet() (tokenRequest, error) {
 	if t.scopes, err = oci.ParseScopes(q["scope"]); err != nil {
 		return t, err
 	}
-	if len(x.r.Header["Authorization"]) > 0 {
+	if n := len(x.r.Header["Authorization"]); n > 0 {
 		t.username, t.secret, t.signedIn = x.r.BasicAuth()
-		if !t.signedIn {
-			return t, oci.Errorf(oci.CodeUnauthorized, "the token endpoint takes Basic credentials: user name token, password a Fairlead token")
+		if !t.signedIn || n > 1 {
+			return t, oci.Errorf(oci.CodeUnauthorized, "the token endpoint takes one Authorization header with Basic credentials: user name token, password a Fairlead token")
 		}
 	}
 	return t, nil
@@ -122,7 +122,11 @@ func (x *exchange) tokenPost() (tokenRequest, error) {
 	}
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, maxForm)
 	if err := x.r.ParseForm(); err != nil {
-		return t, oci.Errorf(oci.CodeRequestInvalid, "the form is not readable or longer than %d bytes", maxForm)
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			return t, oci.Errorf(oci.CodeRequestInvalid, "the form is longer than %d bytes: ask for fewer scopes at once", maxForm)
+		}
+		return t, oci.Errorf(oci.CodeRequestInvalid, "the form is not readable: %s", oci.Clip(err.Error()))
 	}
 	f := x.r.PostForm
 	var err error

@@ -3,6 +3,8 @@ package oci
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"iter"
 	"mime"
 	"strings"
 )
@@ -63,8 +65,8 @@ type document struct {
 	MediaType     string            `json:"mediaType"`
 	ArtifactType  string            `json:"artifactType"`
 	Config        *rawDescriptor    `json:"config"`
-	Layers        []rawDescriptor   `json:"layers"`
-	Manifests     []rawDescriptor   `json:"manifests"`
+	Layers        rawDescriptors    `json:"layers"`
+	Manifests     rawDescriptors    `json:"manifests"`
 	FSLayers      json.RawMessage   `json:"fsLayers"`
 	Subject       *rawDescriptor    `json:"subject"`
 	Annotations   map[string]string `json:"annotations"`
@@ -147,54 +149,130 @@ func decode(body []byte) (document, error) {
 	if len(trimmed) == 0 || trimmed[0] != '{' {
 		return doc, Errorf(CodeManifestInvalid, "the manifest is not a JSON object")
 	}
-	if err := uniqueKeys(body); err != nil {
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return doc, unreadable(err)
+	}
+	if err := exactKeys(body, decisive); err != nil {
 		return doc, err
 	}
-	if err := json.Unmarshal(body, &doc); err != nil {
-		return doc, Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
-	}
 	if n := len(doc.Layers) + len(doc.Manifests); n > MaxReferences {
-		return doc, Errorf(CodeManifestInvalid, "the manifest holds %d descriptors, %d are allowed", n, MaxReferences)
+		return doc, errTooMany
 	}
 	return doc, nil
 }
 
-// uniqueKeys refuses a document in which one of the fields that decide what
-// it is occurs twice or in another letter case: two parsers would disagree
-// about it (encoding/json takes the last, and folds case).
-func uniqueKeys(body []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	seen := map[string]bool{}
-	if _, err := dec.Token(); err != nil {
-		return Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
+var errTooMany = Errorf(CodeManifestInvalid, "the manifest holds more than %d descriptors, no more are allowed", MaxReferences)
+
+// unreadable is the error of a document that does not decode.
+func unreadable(err error) error {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return ours
 	}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
-		}
-		key, _ := t.(string)
-		if name, ok := decisive[strings.ToLower(key)]; ok {
-			if seen[name] {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) && kind.Field != "" {
+		return Errorf(CodeManifestInvalid, "the field %s must not be a JSON %s", Clip(kind.Field), Clip(kind.Value))
+	}
+	return Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
+}
+
+// decisive are the fields that decide what a document is, and what a
+// descriptor points at.
+var (
+	decisive   = []string{"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "fsLayers", "subject", "annotations"}
+	pointingAt = []string{"mediaType", "digest", "size", "urls"}
+)
+
+// exactKeys refuses a valid JSON object in which one of the named fields
+// occurs twice, or in other letters that a decoder may take for it: two
+// parsers would disagree about it (encoding/json takes the last, and folds
+// case in the way of EqualFold).
+func exactKeys(object []byte, names []string) error {
+	seen := 0 // a bit for each name
+	for raw := range keys(object) {
+		key := string(raw)
+		for i, name := range names {
+			if !strings.EqualFold(key, name) {
+				continue
+			}
+			if seen&(1<<i) != 0 {
 				return Errorf(CodeManifestInvalid, "the field %q occurs twice", Clip(key))
 			}
 			if key != name {
 				return Errorf(CodeManifestInvalid, "the field %q must be written %q", Clip(key), name)
 			}
-			seen[name] = true
-		}
-		var skip json.RawMessage
-		if err := dec.Decode(&skip); err != nil {
-			return Errorf(CodeManifestInvalid, "the manifest is not valid JSON: %s", Clip(err.Error()))
+			seen |= 1 << i
 		}
 	}
 	return nil
 }
 
-// decisive fields, by their name in lower case.
-var decisive = map[string]string{
-	"schemaversion": "schemaVersion", "mediatype": "mediaType", "artifacttype": "artifactType",
-	"config": "config", "layers": "layers", "manifests": "manifests", "fslayers": "fsLayers", "subject": "subject",
+// keys of a valid JSON object, unquoted, in order.
+func keys(object []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		key := true
+		walk(object, func(c byte, s []byte) bool {
+			switch {
+			case c == ',':
+				key = true
+			case c == '"' && key:
+				key = false
+				return yield(unquote(s))
+			}
+			return true
+		})
+	}
+}
+
+// entries of a valid JSON array.
+func entries(array []byte) int {
+	n := 0
+	walk(array, func(c byte, _ []byte) bool {
+		if c == ',' {
+			n++
+		}
+		return true
+	})
+	return n + 1 // one too many for an empty array
+}
+
+// walk calls each for what lies directly in a valid JSON object or array: a
+// comma, or a string with its quotes.
+func walk(v []byte, each func(c byte, s []byte) bool) {
+	depth := 0
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; c {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			start := i
+			for i++; i < len(v) && v[i] != '"'; i++ {
+				if v[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 1 && !each(c, v[start:min(i+1, len(v))]) {
+				return
+			}
+		case ',':
+			if depth == 1 && !each(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func unquote(s []byte) []byte {
+	if bytes.IndexByte(s, '\\') < 0 {
+		return bytes.Trim(s, `"`)
+	}
+	var out string
+	if err := json.Unmarshal(s, &out); err != nil {
+		return s
+	}
+	return []byte(out)
 }
 
 func settleMediaType(mediaType string, doc document) (string, error) {
@@ -280,6 +358,35 @@ func isManifest(mediaType string) bool {
 func nonDistributable(d Descriptor) bool {
 	return strings.HasPrefix(d.MediaType, "application/vnd.oci.image.layer.nondistributable.v1.") ||
 		strings.HasPrefix(d.MediaType, "application/vnd.docker.image.rootfs.foreign.")
+}
+
+// rawDescriptors are counted before they are read, so that too many take no
+// memory.
+type rawDescriptors []rawDescriptor
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *rawDescriptors) UnmarshalJSON(b []byte) error {
+	switch {
+	case string(b) == "null":
+		return nil
+	case b[0] != '[':
+		return Errorf(CodeManifestInvalid, "layers and manifests must be JSON arrays")
+	case entries(b) > MaxReferences:
+		return errTooMany
+	}
+	return json.Unmarshal(b, (*[]rawDescriptor)(r))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *rawDescriptor) UnmarshalJSON(b []byte) error {
+	if b[0] != '{' {
+		return Errorf(CodeManifestInvalid, "a descriptor must be a JSON object with mediaType, digest and size")
+	}
+	if err := exactKeys(b, pointingAt); err != nil {
+		return err
+	}
+	type plain rawDescriptor
+	return json.Unmarshal(b, (*plain)(r))
 }
 
 func (r rawDescriptor) parse(field string) (Descriptor, error) {

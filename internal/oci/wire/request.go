@@ -122,7 +122,7 @@ func Parse(method string, u *url.URL) (Request, error) {
 		return Request{}, err
 	}
 	if path == "/_catalog" {
-		r, err := pick(method, Request{}, methods{"GET": Catalog})
+		r, err := pick(method, Request{}, methods{"GET": Catalog, "HEAD": Catalog})
 		if err != nil {
 			return r, err
 		}
@@ -226,7 +226,7 @@ func parseManifest(method string, name []string, ref string, q query) (Request, 
 }
 
 func parseTags(method string, name []string, q query) (Request, error) {
-	r, err := inRepo(method, name, methods{"GET": TagList})
+	r, err := inRepo(method, name, methods{"GET": TagList, "HEAD": TagList})
 	if err != nil {
 		return r, err
 	}
@@ -235,7 +235,7 @@ func parseTags(method string, name []string, q query) (Request, error) {
 }
 
 func parseReferrers(method string, name []string, digest string, q query) (Request, error) {
-	r, err := inRepo(method, name, methods{"GET": ReferrerList})
+	r, err := inRepo(method, name, methods{"GET": ReferrerList, "HEAD": ReferrerList})
 	if err != nil {
 		return r, err
 	}
@@ -286,7 +286,7 @@ func parseMount(r Request, mount string, q query) (Request, error) {
 }
 
 func parseUpload(method string, name []string, id string, q query) (Request, error) {
-	r, err := inRepo(method, name, methods{"GET": UploadStatus, "PATCH": UploadAppend, "PUT": UploadCommit, "DELETE": UploadCancel})
+	r, err := inRepo(method, name, methods{"GET": UploadStatus, "HEAD": UploadStatus, "PATCH": UploadAppend, "PUT": UploadCommit, "DELETE": UploadCancel})
 	if err != nil {
 		return r, err
 	}

@@ -21,6 +21,7 @@ type ledger struct {
 	owners map[string]*ownerLoad
 	turns  map[string]chan struct{}
 	keys   map[blob.Key]bool
+	begins map[string]int // uploads being begun, by owner
 }
 
 // ownerLoad is what one owner has in flight; bytes are those that no row
@@ -31,7 +32,24 @@ type ownerLoad struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{owners: map[string]*ownerLoad{}, turns: map[string]chan struct{}{}, keys: map[blob.Key]bool{}}
+	return &ledger{owners: map[string]*ownerLoad{}, turns: map[string]chan struct{}{}, keys: map[blob.Key]bool{}, begins: map[string]int{}}
+}
+
+// begin counts in an upload that is being begun, until done is called, and
+// tells how many others of the owner are. Who then counts the rows never
+// counts too few, however many begin at once.
+func (l *ledger) begin(owner string) (others int, done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	others = l.begins[owner]
+	l.begins[owner]++
+	return others, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.begins[owner]--; l.begins[owner] == 0 {
+			delete(l.begins, owner)
+		}
+	}
 }
 
 // enter counts a writer in, unless limit writers of the owner are at work.

@@ -174,30 +174,38 @@ func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, digest oci.Dig
 
 // Repositories implements registry.Lister.
 func (r *Registry) Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error] {
-	return paged(after, func(after oci.Repo, n int) ([]oci.Repo, error) {
+	return paged(firstPage, lastPage, after, func(after oci.Repo, n int) ([]oci.Repo, error) {
 		return r.o.Catalog.Repositories(ctx, after, n)
 	}, func(r oci.Repo) oci.Repo { return r })
 }
 
 // Tags implements registry.Lister.
 func (r *Registry) Tags(ctx context.Context, repo oci.Repo, after oci.Tag) iter.Seq2[oci.Tag, error] {
-	return paged(after, func(after oci.Tag, n int) ([]oci.Tag, error) {
+	return paged(firstPage, lastPage, after, func(after oci.Tag, n int) ([]oci.Tag, error) {
 		return r.o.Catalog.Tags(ctx, repo, after, n)
 	}, func(t oci.Tag) oci.Tag { return t })
 }
 
 // Referrers implements registry.Lister.
 func (r *Registry) Referrers(ctx context.Context, repo oci.Repo, subject oci.Digest, f registry.Filter) iter.Seq2[oci.Descriptor, error] {
-	return paged(f.After, func(after oci.Digest, n int) ([]oci.Descriptor, error) {
+	return paged(referrerPage, referrerPage, f.After, func(after oci.Digest, n int) ([]oci.Descriptor, error) {
 		return r.o.Catalog.Referrers(ctx, repo, subject, f.ArtifactType, after, n)
 	}, func(d oci.Descriptor) oci.Digest { return d.Digest })
 }
 
-// paged walks pages that grow, so that a short list costs little and a long
-// one few statements.
-func paged[T any, C comparable](after C, page func(after C, n int) ([]T, error), cursor func(T) C) iter.Seq2[T, error] {
+// Pages grow from the first size to the last, so that a short list costs
+// little and a long one few statements. Those of referrers stay small: each
+// may carry annotations as large as a manifest.
+const (
+	firstPage    = 128
+	lastPage     = 4096
+	referrerPage = 16
+)
+
+// paged walks pages of a list.
+func paged[T any, C comparable](first, last int, after C, page func(after C, n int) ([]T, error), cursor func(T) C) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for n := 128; ; n = min(2*n, 4096) {
+		for n := first; ; n = min(2*n, last) {
 			items, err := page(after, n)
 			if err != nil {
 				var none T

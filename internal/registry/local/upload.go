@@ -59,7 +59,9 @@ func (r *Registry) Upload(ctx context.Context, repo oci.Repo, s registry.Session
 	if u.once {
 		return u, nil
 	}
-	if err := r.mayOpen(ctx, s.Owner); err != nil {
+	others, begun := r.load.begin(s.Owner)
+	defer begun()
+	if err := r.mayOpen(ctx, s.Owner, others); err != nil {
 		return nil, err
 	}
 	var err error
@@ -72,7 +74,9 @@ func (r *Registry) Upload(ctx context.Context, repo oci.Repo, s registry.Session
 	return u, nil
 }
 
-func (r *Registry) mayOpen(ctx context.Context, owner string) error {
+// mayOpen checks the limits of the owner, of whom others more uploads are
+// being begun at this moment.
+func (r *Registry) mayOpen(ctx context.Context, owner string, others int) error {
 	l := r.o.Limits
 	if l.OpenUploads <= 0 && l.UnfinishedBytes <= 0 {
 		return nil
@@ -81,8 +85,8 @@ func (r *Registry) mayOpen(ctx context.Context, owner string) error {
 	if err != nil {
 		return fmt.Errorf("count open uploads: %w", err)
 	}
-	if l.OpenUploads > 0 && use.Uploads >= l.OpenUploads {
-		return oci.Errorf(oci.CodeTooManyRequests, "%d uploads of this token are open, no more are allowed: end or cancel some (max-open-uploads)", use.Uploads)
+	if l.OpenUploads > 0 && use.Uploads+others >= l.OpenUploads {
+		return oci.Errorf(oci.CodeTooManyRequests, "%d uploads of this token are open, no more are allowed: end or cancel some (max-open-uploads)", l.OpenUploads)
 	}
 	if l.UnfinishedBytes > 0 && use.Bytes >= l.UnfinishedBytes {
 		return tooMuchUnfinished(use.Bytes)
@@ -120,6 +124,12 @@ func (u *upload) Append(ctx context.Context, offset int64, body io.Reader) error
 	}
 	in := &intake{ctx: ctx, u: u, body: body, size: u.row.Offset}
 	defer func() { u.r.load.leave(u.row.Owner, u.row.Key, in.flying) }()
+	if !u.once {
+		// Here too, or many small requests would pass the limit unseen.
+		if err := in.checkUnfinished(u.r.load.grow(u.row.Owner, 0)); err != nil {
+			return err
+		}
+	}
 	for {
 		got, err := u.receive(ctx, in)
 		if err != nil || got < stride {
@@ -373,6 +383,12 @@ func (in *intake) check(flying int64) error {
 	if err := in.u.r.room(in.ctx); err != nil {
 		return err
 	}
+	return in.checkUnfinished(flying)
+}
+
+// checkUnfinished compares what the owner's rows count, and what flies, with
+// the limit.
+func (in *intake) checkUnfinished(flying int64) error {
 	limit := in.u.r.o.Limits.UnfinishedBytes
 	if limit <= 0 {
 		return nil
@@ -381,7 +397,7 @@ func (in *intake) check(flying int64) error {
 	if err != nil {
 		return fmt.Errorf("count unfinished bytes: %w", err)
 	}
-	if use.Bytes+flying > limit {
+	if use.Bytes+flying >= limit {
 		return tooMuchUnfinished(use.Bytes + flying)
 	}
 	return nil
