@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/observe"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/oci/wire"
 	"fairlead.dev/fairlead/internal/registry"
@@ -56,6 +57,13 @@ func (x *exchange) fail(err error) {
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(body) // the client may be gone; there is nobody left to tell
 	}
+}
+
+// Panicked answers a request whose handler panicked before it answered: an
+// internal error like any other.
+func (h *Handler) Panicked(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{h: h, w: w, r: r, record: observe.FromContext(r.Context())}
+	x.fail(errors.New("a handler panicked"))
 }
 
 func (x *exchange) failHeaders(err error, e *oci.Error) {

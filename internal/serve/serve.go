@@ -139,6 +139,7 @@ func (s *server) openSecrets(context.Context) error {
 func (s *server) openStores(ctx context.Context) error {
 	s.observer = observe.New(observe.Options{
 		Logger: s.log, Proxies: s.c.Proxies(), Version: s.o.Version, Commit: s.o.Commit,
+		Fail: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.Panicked(w, r) }),
 	})
 	var err error
 	s.database, err = sqlite.Open(ctx, filepath.Join(s.c.Data, "fairlead.db"), sqlite.Options{Committed: s.observer.Database.Committed})
