@@ -1,0 +1,175 @@
+package local
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/blob"
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// TrashKind is what was deleted.
+type TrashKind string
+
+// The kinds.
+const (
+	TrashedTag        TrashKind = "tag"
+	TrashedManifest   TrashKind = "manifest"
+	TrashedRepository TrashKind = "repository"
+	TrashedNamespace  TrashKind = "namespace"
+)
+
+// TrashEntry is one act of deleting. What it hid is restored or purged as one.
+type TrashEntry struct {
+	ID   int64
+	Kind TrashKind
+	// Repo is "" for a namespace.
+	Repo oci.Repo
+	// Name of the tag, the manifest's digest, the repository or namespace.
+	Name    string
+	Deleted time.Time
+	// By is who deleted it; "" if nobody said.
+	By string
+	// Manifests and Tags that it holds; Bytes of the blobs those manifests
+	// name, each blob once.
+	Manifests, Tags int
+	Bytes           int64
+}
+
+// TrashFilter selects entries; zero fields select all.
+type TrashFilter struct {
+	// Repo, or every repository of Namespace and the namespace itself.
+	Repo      oci.Repo
+	Namespace string
+	// Name of a tag or a digest: entries that hold it.
+	Name string
+}
+
+// TagConflict is a tag that was not restored, because it names something else
+// by now.
+type TagConflict struct {
+	Repo             oci.Repo
+	Tag              oci.Tag
+	Trashed, Current oci.Digest
+}
+
+// Restored is what came back.
+type Restored struct {
+	Manifests, Tags int
+	Conflicts       []TagConflict
+}
+
+// Trash holds what was deleted, hidden at once, until it is restored or its
+// time is over. Each method is one transaction. What the trash holds is in no
+// list and answers no pull, and its blobs are kept.
+type Trash interface {
+	// DeleteRepository hides the repository with all that it has. Error:
+	// NAME_UNKNOWN.
+	DeleteRepository(ctx context.Context, repo oci.Repo) (TrashEntry, error)
+	// DeleteNamespace hides every repository whose first path element is
+	// namespace. Error: NAME_UNKNOWN when there is none.
+	DeleteNamespace(ctx context.Context, namespace string) (TrashEntry, error)
+	// TrashEntries gives at most n, newest first, with IDs below before (0 for
+	// the newest).
+	TrashEntries(ctx context.Context, f TrashFilter, before int64, n int) ([]TrashEntry, error)
+	// Restore brings an entry back: manifests with their referrers that went
+	// with them, links to blobs, tags. A tag that names another manifest by
+	// now is left alone and reported, unless overwrite; then the entry stays
+	// in the trash, holding what was not restored. Repositories come back if
+	// need be. A tag whose manifest is in another entry brings that manifest
+	// back, too. Error: MANIFEST_UNKNOWN when there is no such entry.
+	Restore(ctx context.Context, id int64, overwrite bool) (Restored, error)
+	// Purge forgets an entry for good. Error: MANIFEST_UNKNOWN.
+	Purge(ctx context.Context, id int64) error
+	// PurgeBefore forgets at most n entries deleted before, and returns how
+	// many.
+	PurgeBefore(ctx context.Context, before time.Time, n int) (int, error)
+}
+
+// TagMove is one line of a tag's history.
+type TagMove struct {
+	ID   int64
+	Repo oci.Repo
+	Tag  oci.Tag
+	At   time.Time
+	By   string
+	// From and To: "" where the tag did not exist.
+	From, To oci.Digest
+}
+
+// History tells what tags named.
+type History interface {
+	// TagMoves gives at most n moves of the repository's tag ("" for all its
+	// tags), newest first, with IDs below before (0 for the newest). The
+	// repository need not exist any more.
+	TagMoves(ctx context.Context, repo oci.Repo, tag oci.Tag, before int64, n int) ([]TagMove, error)
+}
+
+// Retention removes what nobody needs from repositories. Each method is one
+// transaction over at most n rows.
+type Retention interface {
+	// UnlinkUnneeded ends links of repositories to blobs that no manifest of
+	// the repository names, made before; save those whose digest keep names.
+	// It returns how many links it ended and where to go on (a cursor; zero:
+	// the end was reached). With dry it only counts.
+	UnlinkUnneeded(ctx context.Context, before time.Time, after int64, n int, keep func(oci.Digest) bool, dry bool) (ended int, next int64, err error)
+	// TrashUntagged moves manifests to the trash that have no tag, are no
+	// child of a live index, are no referrer of a live subject, and were
+	// pushed before and not pulled since. Cursor and dry as above.
+	TrashUntagged(ctx context.Context, before time.Time, after int64, n int, dry bool) (trashed int, next int64, err error)
+	// Pulled notes when manifests were last pulled.
+	Pulled(ctx context.Context, pulls []Pull) error
+}
+
+// Pull is when a manifest was last pulled.
+type Pull struct {
+	Repo   oci.Repo
+	Digest oci.Digest
+	At     time.Time
+}
+
+// ManifestCheck is a manifest as fsck looks at it.
+type ManifestCheck struct {
+	ID     int64
+	Repo   oci.Repo
+	Digest oci.Digest
+	Type   string
+	Bytes  []byte
+	// Blobs that the catalog holds for it.
+	Blobs []oci.Digest
+	// Trashed manifests hold their blobs as live ones do.
+	Trashed bool
+}
+
+// BlobCheck is a blob row as fsck looks at it.
+type BlobCheck struct {
+	BlobRow
+	ID int64
+	// Damaged since an earlier fsck found it so.
+	Damaged bool
+}
+
+// Inspection walks the catalog for fsck, by ascending ID.
+type Inspection interface {
+	// BlobRows gives at most n with IDs above after.
+	BlobRows(ctx context.Context, after int64, n int) ([]BlobCheck, error)
+	// ManifestRows gives at most n with IDs above after, live ones; trashed
+	// ones when trashed is set.
+	ManifestRows(ctx context.Context, trashed bool, after int64, n int) ([]ManifestCheck, error)
+	// MarkDamaged notes blobs whose bytes are missing or wrong (or are good
+	// again). The next push of the digest then brings a new key: LinkBlob
+	// takes the pusher's instead of keeping the row's.
+	MarkDamaged(ctx context.Context, digests []oci.Digest, damaged bool) error
+	// Integrity asks the database itself; the result is what it complains of.
+	Integrity(ctx context.Context) ([]string, error)
+	// Counts of rows, for progress.
+	Counts(ctx context.Context) (blobs, manifests int64, err error)
+}
+
+// Snapshot copies the catalog consistently into a new file, while writes go
+// on.
+type Snapshot interface {
+	Snapshot(ctx context.Context, path string) error
+	// Keys yields the keys of all blobs, for a copy of the store.
+	Keys(ctx context.Context, after blob.Key, n int) ([]blob.Key, error)
+}
