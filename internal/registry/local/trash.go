@@ -105,20 +105,47 @@ type History interface {
 	TagMoves(ctx context.Context, repo oci.Repo, tag oci.Tag, before int64, n int) ([]TagMove, error)
 }
 
+// Link is a blob's membership in a repository.
+type Link struct {
+	Repo   oci.Repo
+	Digest oci.Digest
+	Size   int64
+}
+
+// Before are the times that garbage must be older than.
+type Before struct {
+	Uploads, Blobs, Trash time.Time
+}
+
+// Waiting is what a sweep would remove.
+type Waiting struct {
+	Uploads, Blobs, Entries int
+	// Bytes of those uploads and blobs. What only the trash holds is not
+	// counted: it becomes garbage when its entry is purged.
+	Bytes int64
+}
+
 // Retention removes what nobody needs from repositories. Each method is one
-// transaction over at most n rows.
+// transaction.
 type Retention interface {
-	// UnlinkUnneeded ends links of repositories to blobs that no manifest of
-	// the repository names, made before; save those whose digest keep names.
-	// It returns how many links it ended and where to go on (a cursor; zero:
-	// the end was reached). With dry it only counts.
-	UnlinkUnneeded(ctx context.Context, before time.Time, after int64, n int, keep func(oci.Digest) bool, dry bool) (ended int, next int64, err error)
-	// TrashUntagged moves manifests to the trash that have no tag, are no
-	// child of a live index, are no referrer of a live subject, and were
-	// pushed before and not pulled since. Cursor and dry as above.
-	TrashUntagged(ctx context.Context, before time.Time, after int64, n int, dry bool) (trashed int, next int64, err error)
-	// Pulled notes when manifests were last pulled.
+	// UnneededLinks gives at most n links of repositories to blobs that no
+	// live manifest of the repository names, made before; and where to go on
+	// (a cursor; "" when the end was reached). after "" is the beginning.
+	UnneededLinks(ctx context.Context, before time.Time, after string, n int) (links []Link, next string, err error)
+	// Unlink ends those of the links that are still unneeded and made before,
+	// and returns them.
+	Unlink(ctx context.Context, before time.Time, links []Link) ([]Link, error)
+	// TrashUntagged moves at most n manifests to the trash that have no tag,
+	// are no child of a live index, are no referrer of a live subject, and
+	// were pushed before and not pulled since; an index before its children.
+	// Their referrers go with them. It returns what it moved, or with dry
+	// what it would move.
+	TrashUntagged(ctx context.Context, before time.Time, n int, dry bool) ([]Link, error)
+	// Pulled notes when manifests were last pulled. Relaxed: a crash may lose
+	// the last notes.
 	Pulled(ctx context.Context, pulls []Pull) error
+	// Waiting counts what a sweep would remove.
+	Waiting(ctx context.Context, before Before) (Waiting, error)
 }
 
 // Pull is when a manifest was last pulled.
