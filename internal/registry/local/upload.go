@@ -143,7 +143,7 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 	before := u.row.Offset
 	end, err := u.r.o.Blobs.Append(ctx, u.row.Key, before, io.LimitReader(in, stride))
 	if errors.Is(err, blob.ErrFull) {
-		err = oci.Errorf(oci.CodeStorageFull, "the registry's disk is full: the upload stands at byte %d, go on when the operator has made room", end).WithCause(err)
+		err = diskFull(fmt.Sprintf("the upload stands at byte %d, go on", end), err)
 	}
 	if end < before {
 		lost := fmt.Errorf("the store holds %d bytes of upload %s, %d were acknowledged", end, u.row.ID, before)
@@ -151,7 +151,7 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 	}
 	if end != in.size {
 		// A failed write: the store holds less than was hashed.
-		h, rerr := u.rehash(ctx, u.row.Algorithm, end)
+		h, rerr := u.rehash(context.WithoutCancel(ctx), u.row.Algorithm, end)
 		if rerr != nil {
 			return 0, errors.Join(err, rerr, u.drop(ctx))
 		}
@@ -164,6 +164,10 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 		return end - before, err
 	}
 	return end - before, errors.Join(err, u.advance(ctx, end, in))
+}
+
+func diskFull(then string, cause error) error {
+	return oci.Errorf(oci.CodeStorageFull, "the registry's disk is full: %s when the operator has made room", then).WithCause(cause)
 }
 
 // advance moves the row to what the store holds, also when the client is gone.
@@ -212,7 +216,7 @@ func (u *upload) Commit(ctx context.Context, digest oci.Digest) (oci.Descriptor,
 	}
 	if u.row.Offset == 0 {
 		if _, err := u.r.o.Blobs.Append(ctx, u.row.Key, 0, bytes.NewReader(nil)); err != nil {
-			return oci.Descriptor{}, fmt.Errorf("store the empty blob: %w", err)
+			return oci.Descriptor{}, u.unsealed(ctx, digest, err)
 		}
 	}
 	sum := oci.SumOf(u.row.Algorithm, u.hash)
@@ -233,7 +237,7 @@ func (u *upload) Commit(ctx context.Context, digest oci.Digest) (oci.Descriptor,
 // link seals the bytes and makes them a blob of the repository.
 func (u *upload) link(ctx context.Context, digest oci.Digest) (oci.Descriptor, error) {
 	if err := u.r.o.Blobs.Seal(ctx, u.row.Key); err != nil {
-		return oci.Descriptor{}, fmt.Errorf("seal blob %s: %w", digest, err)
+		return oci.Descriptor{}, u.unsealed(ctx, digest, err)
 	}
 	id := u.row.ID
 	if u.once {
@@ -253,6 +257,18 @@ func (u *upload) link(ctx context.Context, digest oci.Digest) (oci.Descriptor, e
 		}
 	}
 	return oci.Descriptor{Digest: digest, Size: row.Size}, nil
+}
+
+// unsealed ends an upload whose bytes the store could not make durable: it may
+// have lost them, so that the client must not be left to try the same again.
+func (u *upload) unsealed(ctx context.Context, digest oci.Digest, err error) error {
+	if ctx.Err() != nil && !u.once {
+		return fmt.Errorf("seal blob %s: %w", digest, err) // the client is gone, and may come back
+	}
+	if errors.Is(err, blob.ErrFull) {
+		err = diskFull("upload the blob again", err)
+	}
+	return errors.Join(fmt.Errorf("seal blob %s: %w", digest, err), u.drop(ctx))
 }
 
 // Cancel implements registry.Upload.
@@ -318,7 +334,9 @@ func (u *upload) resume(ctx context.Context) error {
 		}
 		if bytes.Equal(state, row.Hash) {
 			u.hash = h
-			return nil
+			// Once is enough: the next request need not read all of it again.
+			u.row.Epoch = u.r.epoch
+			return u.r.o.Uploads.Advance(ctx, u.row, row.Offset)
 		}
 	}
 	gone := oci.Errorf(oci.CodeBlobUploadUnknown, "the upload did not survive a failure of the server: start it again")
@@ -332,12 +350,27 @@ func (u *upload) rehash(ctx context.Context, a oci.Algorithm, n int64) (hash.Has
 		return nil, fmt.Errorf("read back upload %s: %w", u.row.ID, err)
 	}
 	h := a.New()
-	_, err = io.CopyN(h, f, n)
+	_, err = io.CopyN(h, reading(ctx, f), n)
 	if err = errors.Join(err, f.Close()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read back upload %s: %w", u.row.ID, err)
 	}
 	return h, nil
 }
+
+// reading stops when ctx ends: for a client that is gone, gigabytes need not
+// be read back.
+func reading(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // intake hashes and counts what arrives, and stops it at the limits.
 type intake struct {
