@@ -21,9 +21,18 @@ func TestDrain(t *testing.T) {
 	s.handler.Drain()
 	d := sum(emptyBlob)
 	for _, c := range []struct{ method, target string }{
-		{"GET", "/v2/"}, {"GET", "/v2/a/blobs/" + d}, {"HEAD", "/v2/a/blobs/" + d}, {"GET", "/v2/a/manifests/t"}, {"GET", "/v2/a/tags/list"},
-		{"GET", "/v2/_catalog"}, {"GET", "/v2/a/referrers/" + d}, {"DELETE", "/v2/a/blobs/" + d}, {"DELETE", "/v2/a/manifests/t"},
-		{"POST", "/v2/a/blobs/uploads/"}, {"POST", "/v2/a/blobs/uploads/?digest=" + d}, {"POST", "/v2/a/blobs/uploads/?mount=" + d + "&from=a"},
+		{"GET", "/v2/"},
+		{"GET", "/v2/a/blobs/" + d},
+		{"HEAD", "/v2/a/blobs/" + d},
+		{"GET", "/v2/a/manifests/t"},
+		{"GET", "/v2/a/tags/list"},
+		{"GET", "/v2/_catalog"},
+		{"GET", "/v2/a/referrers/" + d},
+		{"DELETE", "/v2/a/blobs/" + d},
+		{"DELETE", "/v2/a/manifests/t"},
+		{"POST", "/v2/a/blobs/uploads/"},
+		{"POST", "/v2/a/blobs/uploads/?digest=" + d},
+		{"POST", "/v2/a/blobs/uploads/?mount=" + d + "&from=a"},
 	} {
 		a := s.do(t, c.method, c.target, call{token: tok, body: []byte("x")})
 		want(t, a, 503, "Retry-After", "5")

@@ -72,8 +72,15 @@ func TestRevocation(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	for _, c := range []struct{ method, target string }{
-		{"GET", "/v2/"}, {"GET", "/v2/a/blobs/" + d}, {"HEAD", "/v2/a/blobs/" + d}, {"GET", up}, {"PATCH", up},
-		{"PUT", up + "?digest=" + d}, {"DELETE", up}, {"POST", "/v2/a/blobs/uploads/"}, {"PUT", "/v2/a/manifests/t"},
+		{"GET", "/v2/"},
+		{"GET", "/v2/a/blobs/" + d},
+		{"HEAD", "/v2/a/blobs/" + d},
+		{"GET", up},
+		{"PATCH", up},
+		{"PUT", up + "?digest=" + d},
+		{"DELETE", up},
+		{"POST", "/v2/a/blobs/uploads/"},
+		{"PUT", "/v2/a/manifests/t"},
 	} {
 		a := s.do(t, c.method, c.target, call{token: tok})
 		want(t, a, http.StatusUnauthorized)

@@ -237,6 +237,12 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
+func (b *logBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
+}
+
 // rememberingMinter remembers what the log must not hold.
 type rememberingMinter struct {
 	*token.Minter
