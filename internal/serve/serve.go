@@ -34,6 +34,14 @@ import (
 // service names this registry in challenges and registry tokens.
 const service = "fairlead"
 
+// What lies in the data folder.
+const (
+	databaseFile = "fairlead.db"
+	blobFolder   = "blobs"
+	operatorFile = "operator.token"
+	socketFile   = "control.sock"
+)
+
 // Options is what a server is started with.
 type Options struct {
 	Config  config.Config
@@ -130,7 +138,7 @@ func (s *server) openSecrets(context.Context) error {
 	}
 	file, given := s.c.OperatorTokenFile, true
 	if file == "" {
-		file, given = filepath.Join(s.c.Data, "operator.token"), false
+		file, given = filepath.Join(s.c.Data, operatorFile), false
 	}
 	s.operator, s.first, err = account.OpenOperator(account.OperatorOptions{File: file, Given: given, Key: values, Log: s.log})
 	return err
@@ -142,12 +150,12 @@ func (s *server) openStores(ctx context.Context) error {
 		Fail: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.Panicked(w, r) }),
 	})
 	var err error
-	s.database, err = sqlite.Open(ctx, filepath.Join(s.c.Data, "fairlead.db"), sqlite.Options{Committed: s.observer.Database.Committed})
+	s.database, err = sqlite.Open(ctx, filepath.Join(s.c.Data, databaseFile), sqlite.Options{Committed: s.observer.Database.Committed})
 	if err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.database.Close)
-	if s.blobs, err = disk.Open(filepath.Join(s.c.Data, "blobs"), disk.Options{}); err != nil {
+	if s.blobs, err = disk.Open(filepath.Join(s.c.Data, blobFolder), disk.Options{}); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.blobs.Close)
@@ -187,25 +195,22 @@ func ignoreClosed(f func() error) func() error {
 	}
 }
 
-// build makes the values that need nothing but each other.
-func (s *server) build() error {
-	hosts, err := publicHosts(s.c, s.listener.Addr())
-	if err != nil {
-		return err
-	}
+// buildRegistry makes the registry over the open stores.
+func (s *server) buildRegistry() error {
 	missing, err := s.observer.Counter("blobs_missing_total", "Reads of blobs whose bytes are gone from the store: restore them from a backup.")
 	if err != nil {
 		return err
 	}
 	s.registry = local.New(local.Options{
 		Blobs: s.blobs, Catalog: s.database.Catalog, Uploads: s.database.Uploads, Garbage: s.database.Garbage,
+		Trash: s.database.Trash, History: s.database.History, Retention: s.database.Retention, Inspection: s.database.Inspection,
 		Limits: local.Limits{
 			ManifestBytes: int64(s.c.MaxManifestSize), BlobBytes: int64(s.c.MaxBlobSize),
 			ConcurrentUploads: s.c.MaxConcurrentUploads, OpenUploads: s.c.MaxOpenUploads,
 			UnfinishedBytes: int64(s.c.MaxUnfinishedBytes),
 		},
 		Room:         s.room.enough,
-		UploadExpiry: s.c.UploadExpiry, Grace: s.c.SweepGrace,
+		UploadExpiry: s.c.UploadExpiry, Grace: s.c.SweepGrace, TrashTime: s.c.TrashRetention,
 		Missing: func(row local.BlobRow) {
 			missing()
 			s.log.Error("the bytes of a blob are missing: restore them from a backup", "digest", row.Digest, "key", row.Key)
@@ -213,6 +218,18 @@ func (s *server) build() error {
 		Swept: s.swept,
 		Log:   s.log,
 	})
+	return nil
+}
+
+// build makes the values that need nothing but each other.
+func (s *server) build() error {
+	hosts, err := publicHosts(s.c, s.listener.Addr())
+	if err != nil {
+		return err
+	}
+	if err := s.buildRegistry(); err != nil {
+		return err
+	}
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 		Policy:        access.NewPolicy(access.Options{}),

@@ -136,7 +136,7 @@ func (s *server) greet() {
 	if !s.first {
 		return
 	}
-	file := filepath.Join(s.c.Data, "operator.token")
+	file := filepath.Join(s.c.Data, operatorFile)
 	_, _ = fmt.Fprintf(s.o.Out, `
 Fairlead serves %[1]s
 

@@ -186,7 +186,7 @@ func (g *guard) PutManifest(ctx context.Context, repo oci.Repo, put registry.Put
 	if err := g.allow(ctx, need(repo, push), e); err != nil {
 		return registry.Stored{}, err
 	}
-	stored, err := g.next.PutManifest(ctx, repo, put)
+	stored, err := g.next.PutManifest(registry.WithActor(ctx, g.v.Principal.Name), repo, put)
 	if err == nil {
 		e.Ref = oci.Ref{Digest: stored.Digest}
 	}
@@ -259,7 +259,7 @@ func (g *guard) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Ref) 
 	if err := g.allow(ctx, need(repo, remove), e); err != nil {
 		return err
 	}
-	err := g.next.DeleteManifest(ctx, repo, ref)
+	err := g.next.DeleteManifest(registry.WithActor(ctx, g.v.Principal.Name), repo, ref)
 	g.done(ctx, e, err)
 	return err
 }

@@ -132,15 +132,32 @@ func (c *cache) forgetTag(repo oci.Repo, tags ...oci.Tag) {
 	})
 }
 
-// forgetManifest also drops the tags that named the manifest: it may be pushed
-// again without them.
-func (c *cache) forgetManifest(repo oci.Repo, d oci.Digest) {
+// forgetManifests drops every manifest and tag of the repository: with a
+// manifest go the tags that named it and its referrers.
+func (c *cache) forgetManifests(repo oci.Repo) {
 	c.change(repo, func() {
-		c.manifests.Remove(digestKey{repo, d})
+		for _, k := range c.manifests.Keys() {
+			if k.repo == repo {
+				c.manifests.Remove(k)
+			}
+		}
 		for _, k := range c.tags.Keys() {
 			if k.repo == repo {
 				c.tags.Remove(k)
 			}
 		}
 	})
+}
+
+// forgetAll drops everything, after a change of many repositories.
+func (c *cache) forgetAll() {
+	for i := range c.stripes {
+		s := &c.stripes[i]
+		s.mu.Lock()
+		s.changes++
+		s.mu.Unlock()
+	}
+	c.manifests.Purge()
+	c.tags.Purge()
+	c.blobs.Purge()
 }

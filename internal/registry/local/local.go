@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/blob"
@@ -33,19 +34,25 @@ type Limits struct {
 	UnfinishedBytes   int64
 }
 
-// Options of a Registry. Blobs, Catalog, Uploads and Garbage are required.
+// Options of a Registry. The stores are required.
 type Options struct {
-	Blobs   blob.Store
-	Catalog Catalog
-	Uploads Uploads
-	Garbage Garbage
-	Limits  Limits
+	Blobs      blob.Store
+	Catalog    Catalog
+	Uploads    Uploads
+	Garbage    Garbage
+	Trash      Trash
+	History    History
+	Retention  Retention
+	Inspection Inspection
+	Limits     Limits
 	// Room tells whether the store has room for pushes; nil means always.
 	Room func(ctx context.Context) (bool, error)
 	// UploadExpiry is how long an untouched upload stays open.
 	UploadExpiry time.Duration
 	// Grace is how long what nobody refers to is kept.
 	Grace time.Duration
+	// TrashTime is how long the trash holds what was deleted.
+	TrashTime time.Duration
 	// Missing is told of a blob whose bytes are gone: an alarm.
 	Missing func(BlobRow)
 	// Swept is told what each sweep removed, and why it stopped early if so.
@@ -57,10 +64,15 @@ type Options struct {
 // Registry keeps images in a store and a catalog.
 type Registry struct {
 	o     Options
-	epoch string
-	born  time.Time
-	cache *cache
-	load  *ledger
+	epoch  string
+	born   time.Time
+	cache  *cache
+	load   *ledger
+	leases *leases
+	pulls  *pulls
+	// upkeep is held by what needs the store to keep still: a sweep, an fsck,
+	// a backup; one of them at a time.
+	upkeep sync.Mutex
 }
 
 var _ registry.Registry = (*Registry)(nil)
@@ -73,17 +85,28 @@ func New(o Options) *Registry {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{o: o, epoch: rand.Text(), born: o.Now(), cache: newCache(), load: newLedger()}
+	return &Registry{
+		o: o, epoch: rand.Text(), born: o.Now(), cache: newCache(), load: newLedger(),
+		leases: newLeases(), pulls: &pulls{},
+	}
 }
 
 // Resolve implements registry.Reader.
 func (r *Registry) Resolve(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Descriptor, error) {
-	m, err := r.Manifest(ctx, repo, ref)
+	m, err := r.manifest(ctx, repo, ref)
 	return m.Descriptor, err
 }
 
-// Manifest implements registry.Reader.
+// Manifest implements registry.Reader. It counts as a pull.
 func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Manifest, error) {
+	m, err := r.manifest(ctx, repo, ref)
+	if err == nil {
+		r.pulls.note(repo, m.Digest, r.o.Now())
+	}
+	return m, err
+}
+
+func (r *Registry) manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Manifest, error) {
 	if m, ok := r.cache.manifest(repo, ref); ok {
 		return m, nil
 	}
@@ -96,10 +119,22 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oc
 	return m, nil
 }
 
-// StatBlob implements registry.Reader.
+// StatBlob implements registry.Reader. Who was told that a blob is there may
+// push a manifest that names it, for the grace period.
 func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, digest oci.Digest) (oci.Descriptor, error) {
-	row, err := r.blobRow(ctx, repo, digest)
+	row, err := r.leased(ctx, repo, digest)
 	return oci.Descriptor{Digest: row.Digest, Size: row.Size}, err
+}
+
+// leased finds a blob and leases it.
+func (r *Registry) leased(ctx context.Context, repo oci.Repo, digest oci.Digest) (BlobRow, error) {
+	r.leases.answering.RLock()
+	defer r.leases.answering.RUnlock()
+	row, err := r.blobRow(ctx, repo, digest)
+	if err == nil {
+		r.leases.add(digest, r.o.Now(), r.o.Grace)
+	}
+	return row, err
 }
 
 func (r *Registry) blobRow(ctx context.Context, repo oci.Repo, digest oci.Digest) (BlobRow, error) {
@@ -142,7 +177,7 @@ func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, digest oci.Diges
 
 // Mount implements registry.Writer.
 func (r *Registry) Mount(ctx context.Context, to, from oci.Repo, digest oci.Digest) (oci.Descriptor, error) {
-	if _, err := r.blobRow(ctx, from, digest); err != nil {
+	if _, err := r.leased(ctx, from, digest); err != nil {
 		if errors.Is(err, oci.ErrNameUnknown) {
 			err = oci.ErrBlobUnknown
 		}
@@ -162,7 +197,7 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Re
 		defer r.cache.forgetTag(repo, ref.Tag)
 		return r.o.Catalog.DeleteTag(ctx, repo, ref.Tag)
 	}
-	defer r.cache.forgetManifest(repo, ref.Digest)
+	defer r.cache.forgetManifests(repo)
 	return r.o.Catalog.DeleteManifest(ctx, repo, ref.Digest)
 }
 

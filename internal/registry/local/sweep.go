@@ -7,120 +7,301 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/blob"
+	"fairlead.dev/fairlead/internal/oci"
 )
 
-// sweepBatch is how many things one statement of the sweep takes.
+// sweepBatch is how many things one statement of the sweep takes: a push that
+// comes meanwhile waits for no more than these.
 const sweepBatch = 256
 
-// Swept is what one sweep removed.
-type Swept struct {
-	Blobs   int   // that no repository had
-	Uploads int   // abandoned
-	Orphans int   // keys that nobody named
-	Bytes   int64 // freed
+// SweepOptions of one sweep.
+type SweepOptions struct {
+	// DryRun counts and removes nothing.
+	DryRun bool
+	// UntaggedBefore, if set, also moves manifests to the trash that nothing
+	// names and that were neither pushed nor pulled since.
+	UntaggedBefore time.Time
+	// Progress is told of steps; nil is nobody.
+	Progress Progress
 }
 
-// Run sweeps every interval until ctx ends. After a start it waits one grace
-// period before it removes anything that a push under way may count on.
+// Progress of a long job: which step, how much of it is done, of how much (0
+// if unknown), and the bytes that were read or written.
+type Progress func(step string, done, total, bytes int64)
+
+func (p Progress) tell(step string, done, total, bytes int64) {
+	if p != nil {
+		p(step, done, total, bytes)
+	}
+}
+
+// Swept is what one sweep removed, or would remove.
+type Swept struct {
+	Uploads  int   // abandoned
+	Expired  int   // entries of the trash
+	Untagged int   // manifests moved to the trash
+	Links    int   // of repositories to blobs they do not need
+	Blobs    int   // that no repository has
+	Orphans  int   // keys that nobody named
+	Bytes    int64 // freed
+}
+
+// Run sweeps every interval and writes down what was pulled, until ctx ends.
+// After a start the sweep waits one grace period before it removes anything
+// that a push under way may count on.
 func (r *Registry) Run(ctx context.Context, interval time.Duration) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	sweep := time.NewTicker(interval)
+	defer sweep.Stop()
+	notes := time.NewTicker(pullNotes)
+	defer notes.Stop()
+	defer r.writePulls(context.WithoutCancel(ctx))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-notes.C:
+			r.writePulls(ctx)
+		case <-sweep.C:
+			r.scheduledSweep(ctx)
 		}
-		swept, err := r.Sweep(ctx)
-		if ctx.Err() != nil {
+	}
+}
+
+func (r *Registry) scheduledSweep(ctx context.Context) {
+	if !r.upkeep.TryLock() {
+		return // a backup or an fsck is running; the next sweep comes soon
+	}
+	defer r.upkeep.Unlock()
+	swept, err := r.sweep(ctx, SweepOptions{})
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		r.o.Log.ErrorContext(ctx, "the sweep stopped early and will try again", "error", err)
+	}
+	if swept != (Swept{}) {
+		r.o.Log.InfoContext(ctx, "swept", "uploads", swept.Uploads, "expired", swept.Expired, "links", swept.Links,
+			"blobs", swept.Blobs, "orphans", swept.Orphans, "bytes", swept.Bytes)
+	}
+	if r.o.Swept != nil {
+		r.o.Swept(swept, err)
+	}
+}
+
+// Sweep removes, in small batches, what nobody needs: expired entries of the
+// trash, abandoned uploads, links of repositories to blobs that none of their
+// manifests names, blobs that no repository has any more, and keys that nobody
+// names. Rows go first, bytes second, and a key never comes back: a push that
+// brings the same digest again writes a new one.
+func (r *Registry) Sweep(ctx context.Context, o SweepOptions) (Swept, error) {
+	r.upkeep.Lock()
+	defer r.upkeep.Unlock()
+	s, err := r.sweep(ctx, o)
+	if r.o.Swept != nil && !o.DryRun {
+		r.o.Swept(s, err)
+	}
+	return s, err
+}
+
+// sweeping is one sweep.
+type sweeping struct {
+	*Registry
+	o      SweepOptions
+	before Before
+	done   Swept
+}
+
+func (r *Registry) sweep(ctx context.Context, o SweepOptions) (Swept, error) {
+	now := r.o.Now()
+	s := &sweeping{Registry: r, o: o, before: Before{
+		Uploads: now.Add(-r.o.UploadExpiry), Blobs: now.Add(-r.o.Grace), Trash: now.Add(-r.o.TrashTime),
+	}}
+	steps := []func(context.Context) error{s.untagged}
+	if o.DryRun {
+		steps = append(steps, s.waiting)
+	} else {
+		steps = append(steps, s.trash, s.uploads)
+	}
+	// What a push that began before this start was told is not known here.
+	if now.Sub(r.born) >= r.o.Grace || o.DryRun {
+		steps = append(steps, s.links)
+		if !o.DryRun {
+			steps = append(steps, s.blobs)
+		}
+		steps = append(steps, s.orphans)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return s.done, err
+		}
+	}
+	return s.done, nil
+}
+
+// untagged moves manifests that nothing names to the trash.
+func (s *sweeping) untagged(ctx context.Context) error {
+	if s.o.UntaggedBefore.IsZero() {
+		return nil
+	}
+	s.writePulls(ctx) // what was pulled a moment ago counts
+	for {
+		moved, err := s.Registry.o.Retention.TrashUntagged(ctx, s.o.UntaggedBefore, sweepBatch, s.o.DryRun)
+		if err != nil {
+			return fmt.Errorf("find untagged manifests: %w", err)
+		}
+		for _, m := range moved {
+			s.cache.forgetManifests(m.Repo)
+		}
+		s.done.Untagged += len(moved)
+		s.o.Progress.tell("untagged manifests", int64(s.done.Untagged), 0, 0)
+		if len(moved) < sweepBatch || s.o.DryRun {
 			return nil
 		}
-		if err != nil {
-			r.o.Log.ErrorContext(ctx, "the sweep stopped early and will try again", "error", err)
-		}
-		if swept != (Swept{}) {
-			r.o.Log.InfoContext(ctx, "swept", "blobs", swept.Blobs, "uploads", swept.Uploads, "orphans", swept.Orphans, "bytes", swept.Bytes)
-		}
-		if r.o.Swept != nil {
-			r.o.Swept(swept, err)
-		}
 	}
 }
 
-// Sweep removes, in small batches, abandoned uploads, blobs that no repository
-// has any more, and keys that nobody names. Rows go first, bytes second, and a
-// key never comes back: a push that brings the same digest again writes a new
-// one.
-func (r *Registry) Sweep(ctx context.Context) (Swept, error) {
-	var s Swept
-	now := r.o.Now()
-	if err := r.sweepUploads(ctx, now.Add(-r.o.UploadExpiry), &s); err != nil {
-		return s, err
+// waiting counts for a dry run.
+func (s *sweeping) waiting(ctx context.Context) error {
+	w, err := s.Registry.o.Retention.Waiting(ctx, s.before)
+	if err != nil {
+		return fmt.Errorf("count what a sweep would remove: %w", err)
 	}
-	if now.Sub(r.born) < r.o.Grace {
-		return s, nil
-	}
-	before := now.Add(-r.o.Grace)
-	if err := r.sweepBlobs(ctx, before, &s); err != nil {
-		return s, err
-	}
-	return s, r.sweepOrphans(ctx, before, &s)
+	s.done.Uploads, s.done.Blobs, s.done.Expired, s.done.Bytes = w.Uploads, w.Blobs, w.Entries, w.Bytes
+	return nil
 }
 
-func (r *Registry) sweepUploads(ctx context.Context, before time.Time, s *Swept) error {
+func (s *sweeping) trash(ctx context.Context) error {
 	for {
-		keys, err := r.o.Garbage.AbandonedUploads(ctx, before, sweepBatch)
+		n, err := s.Registry.o.Trash.PurgeBefore(ctx, s.before.Trash, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("purge the trash: %w", err)
+		}
+		s.done.Expired += n
+		s.o.Progress.tell("trash", int64(s.done.Expired), 0, 0)
+		if n < sweepBatch {
+			return nil
+		}
+	}
+}
+
+func (s *sweeping) uploads(ctx context.Context) error {
+	for {
+		keys, err := s.Registry.o.Garbage.AbandonedUploads(ctx, s.before.Uploads, sweepBatch)
 		if err != nil {
 			return fmt.Errorf("find abandoned uploads: %w", err)
 		}
 		for _, k := range keys {
-			if err := r.remove(ctx, k, s); err != nil {
+			if err := s.remove(ctx, k); err != nil {
 				return err
 			}
-			s.Uploads++
+			s.done.Uploads++
 		}
+		s.o.Progress.tell("uploads", int64(s.done.Uploads), 0, s.done.Bytes)
 		if len(keys) < sweepBatch {
 			return nil
 		}
 	}
 }
 
-func (r *Registry) sweepBlobs(ctx context.Context, before time.Time, s *Swept) error {
+// links ends what repositories hold of blobs that none of their manifests
+// names and nobody was told of lately.
+func (s *sweeping) links(ctx context.Context) error {
+	cursor := ""
 	for {
-		rows, err := r.o.Garbage.Forget(ctx, before, sweepBatch, nil)
+		found, next, err := s.Registry.o.Retention.UnneededLinks(ctx, s.before.Blobs, cursor, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("find blobs that no manifest needs: %w", err)
+		}
+		if err := s.unlink(ctx, found); err != nil {
+			return err
+		}
+		s.o.Progress.tell("unneeded blobs", int64(s.done.Links), 0, s.done.Bytes)
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+func (s *sweeping) unlink(ctx context.Context, found []Link) error {
+	if len(found) == 0 {
+		return nil
+	}
+	// From here to the end of the links nobody is told that a blob is there.
+	s.leases.answering.Lock()
+	defer s.leases.answering.Unlock()
+	now := s.Registry.o.Now()
+	free := found[:0]
+	for _, l := range found {
+		if !s.leases.holds(l.Digest, now) {
+			free = append(free, l)
+		}
+	}
+	if s.o.DryRun || len(free) == 0 {
+		s.done.Links += len(free)
+		return nil
+	}
+	ended, err := s.Registry.o.Retention.Unlink(ctx, s.before.Blobs, free)
+	for _, l := range free {
+		s.cache.forgetBlob(l.Repo, l.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("end links to blobs that no manifest needs: %w", err)
+	}
+	s.done.Links += len(ended)
+	return nil
+}
+
+func (s *sweeping) blobs(ctx context.Context) error {
+	keep := func(d oci.Digest) bool { return s.leases.holds(d, s.Registry.o.Now()) }
+	for {
+		rows, err := s.Registry.o.Garbage.Forget(ctx, s.before.Blobs, sweepBatch, keep)
 		if err != nil {
 			return fmt.Errorf("forget blobs without a repository: %w", err)
 		}
 		for _, row := range rows {
-			if err := r.remove(ctx, row.Key, s); err != nil {
+			if err := s.remove(ctx, row.Key); err != nil {
 				return err
 			}
-			s.Blobs++
+			s.done.Blobs++
 		}
+		s.o.Progress.tell("blobs", int64(s.done.Blobs), 0, s.done.Bytes)
 		if len(rows) < sweepBatch {
 			return nil
 		}
 	}
 }
 
-// sweepOrphans removes what a crash left: keys that grew before the grace
-// period, that no request is writing and that no row names.
-func (r *Registry) sweepOrphans(ctx context.Context, before time.Time, s *Swept) error {
+// orphans removes what a crash left: keys that grew before the grace period,
+// that no request is writing and that no row names.
+func (s *sweeping) orphans(ctx context.Context) error {
+	return s.unknownKeys(ctx, s.before.Blobs, func(key blob.Key) error {
+		s.done.Orphans++
+		if s.o.DryRun {
+			return nil
+		}
+		return s.remove(ctx, key)
+	}, func(seen int64) { s.o.Progress.tell("files", seen, 0, s.done.Bytes) })
+}
+
+// unknownKeys walks the store for keys older than before that nothing names.
+func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func(blob.Key) error, seen func(int64)) error {
 	var old []blob.Key
+	var n int64
 	flush := func() error {
-		orphans, err := r.o.Garbage.UnknownKeys(ctx, old)
+		unknown, err := r.o.Garbage.UnknownKeys(ctx, old)
 		if err != nil {
 			return fmt.Errorf("find keys that nobody names: %w", err)
 		}
 		old = old[:0]
-		for _, k := range orphans {
+		seen(n)
+		for _, k := range unknown {
 			if r.load.writing(k) {
 				continue
 			}
-			if err := r.remove(ctx, k, s); err != nil {
+			if err := found(k); err != nil {
 				return err
 			}
-			s.Orphans++
 		}
 		return nil
 	}
@@ -128,6 +309,7 @@ func (r *Registry) sweepOrphans(ctx context.Context, before time.Time, s *Swept)
 		if err != nil {
 			return fmt.Errorf("list the store: %w", err)
 		}
+		n++
 		if !e.Modified.Before(before) {
 			continue
 		}
@@ -140,17 +322,17 @@ func (r *Registry) sweepOrphans(ctx context.Context, before time.Time, s *Swept)
 	return flush()
 }
 
-func (r *Registry) remove(ctx context.Context, key blob.Key, s *Swept) error {
-	size, err := r.o.Blobs.Size(ctx, key)
+func (s *sweeping) remove(ctx context.Context, key blob.Key) error {
+	size, err := s.Registry.o.Blobs.Size(ctx, key)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil
 	}
 	if err == nil {
-		err = r.o.Blobs.Delete(ctx, key)
+		err = s.Registry.o.Blobs.Delete(ctx, key)
 	}
 	if err != nil {
 		return fmt.Errorf("remove key %s: %w", key, err)
 	}
-	s.Bytes += size
+	s.done.Bytes += size
 	return nil
 }
