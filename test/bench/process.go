@@ -87,11 +87,11 @@ func (p *process) ready(ctx context.Context, url string) error {
 func (p *process) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-p.done:
+	case _ = <-p.done: // how it ended is its own affair
 		return nil
 	case <-time.After(stopLimit):
 		_ = p.cmd.Process.Kill()
-		<-p.done
+		_ = <-p.done
 		return fmt.Errorf("%s did not end within %s", p.cmd.Path, stopLimit)
 	}
 }
