@@ -155,7 +155,7 @@ func (c *campaign) load(i int, s *server, login *client, sweep bool) {
 	defer cancel()
 	var group sync.WaitGroup
 	for n := range workers {
-		k := &worker{w: c.w, c: login, rng: random(c.seed, i, n), life: i, large: hook}
+		k := &worker{w: c.w, c: login, rng: random(c.seed, i, n), life: i, light: i%2 == 1, large: hook}
 		group.Go(func() {
 			if n == 0 && inBody {
 				if err := k.pushLarge(ctx, repos[i%len(repos)]); err != nil {
@@ -190,7 +190,7 @@ func (c *campaign) last() {
 		}
 	}
 	if f.orphans() > 0 {
-		c.w.fault("the sweep leaves %d copies, %d files that no repository needs, %d of uploads that are gone", f.copies, f.unneeded, f.abandoned)
+		c.w.fault("the sweep leaves %d copies, %d files that no repository needs and %d that were begun, for %d open uploads", f.copies, f.unneeded, f.open, f.uploads)
 	}
 	c.verify(c.rounds, k, true, true)
 }

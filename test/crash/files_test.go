@@ -16,12 +16,13 @@ type files struct {
 	sealed, open int
 	copies       int // sealed, of a content that another file holds
 	unneeded     int // sealed, of a content that no repository has
-	abandoned    int // not sealed, of no upload that a client can go on with
+	uploads      int // that clients can go on with, each of at most one file
 	bytes        int64
 }
 
-// orphans are files that the sweep is to remove.
-func (f files) orphans() int { return f.copies + f.unneeded + f.abandoned }
+// orphans are files that the sweep is to remove. A file of an open upload is
+// none; it may be sealed, if the kill came before its blob was linked.
+func (f files) orphans() int { return max(0, f.copies+f.unneeded+f.open-f.uploads) }
 
 // dataFolder is what may lie in it beside the blobs.
 var dataFolder = []string{"blobs", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal", "fairlead.lock", "keys", "operator.token"}
@@ -57,7 +58,7 @@ func (w *world) files() (files, error) {
 		}
 		return w.file(&f, path, name, live, seen)
 	})
-	f.abandoned = max(0, f.open-len(w.uploads))
+	f.uploads = len(w.uploads)
 	if err == nil && len(seen) < len(live) {
 		for digest := range live {
 			if !seen[digest] {

@@ -121,6 +121,7 @@ type worker struct {
 	c     *client
 	rng   *rand.Rand
 	life  int
+	light bool
 	large func(n int) // told of bytes of large uploads as they leave
 }
 
@@ -138,26 +139,32 @@ func (k *worker) run(ctx context.Context, s *server) {
 	}
 }
 
+// step does one thing. In light rounds that is mostly one request, so that
+// many are acknowledged in the last milliseconds.
 func (k *worker) step(ctx context.Context) error {
 	repo := repos[k.rng.IntN(len(repos))]
-	switch n := k.rng.IntN(100); {
-	case n < 40:
+	n := k.rng.IntN(100)
+	if k.light && n < 40 {
+		n = 40 + n%26
+	}
+	switch {
+	case n < 36:
 		return k.push(ctx, repo)
-	case n < 52:
-		return k.retag(ctx, repo)
-	case n < 57:
+	case n < 40:
 		return k.pushIndex(ctx, repo)
+	case n < 53:
+		return k.retag(ctx, repo)
 	case n < 63:
 		return k.deleteTag(ctx, repo)
-	case n < 69:
+	case n < 67:
 		return k.deleteManifest(ctx, repo)
-	case n < 74:
+	case n < 71:
 		return k.deleteBlob(ctx, repo)
-	case n < 78:
+	case n < 75:
 		return k.mount(ctx, repo, k.blob())
-	case n < 86:
+	case n < 82:
 		return k.resume(ctx)
-	case n < 87:
+	case n < 83:
 		return k.pushLarge(ctx, repo)
 	}
 	return k.pull(ctx, repo)
