@@ -58,6 +58,7 @@ type exchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	started bool  // the status is out
+	broken  bool  // the client takes no more
 	err     error // what the request failed of
 }
 

@@ -58,21 +58,29 @@ func (l *lines) send() {
 	}
 	l.x.line(v1.Line{Progress: l.pending})
 	l.pending = nil
-	if l.x.err != nil {
+	if l.x.broken {
 		l.broken(l.x.err)
 	}
 }
 
-// line sends one line; the first one begins the answer. After an error
-// nothing more is sent.
+// line sends one line; the first one begins the answer. After one that could
+// not be sent there are no more.
 func (x *exchange) line(v v1.Line) {
-	if x.err != nil && v.Error == nil {
+	if x.broken {
 		return
 	}
+	if err := x.send(v); err != nil {
+		x.broken = true
+		if x.err == nil {
+			x.err = fmt.Errorf("send a line: %w", err)
+		}
+	}
+}
+
+func (x *exchange) send(v v1.Line) error {
 	body, err := json.Marshal(v)
 	if err != nil {
-		x.err = fmt.Errorf("write a line: %w", err)
-		return
+		return err
 	}
 	c := http.NewResponseController(x.w)
 	if !x.started {
@@ -82,12 +90,14 @@ func (x *exchange) line(v v1.Line) {
 		h.Set("Cache-Control", "no-store")
 		x.w.WriteHeader(http.StatusOK)
 	}
-	if err = c.SetWriteDeadline(time.Now().Add(patience)); err == nil {
-		if _, err = x.w.Write(append(body, '\n')); err == nil {
-			err = c.Flush()
-		}
+	if err := c.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
 	}
-	if err != nil && x.err == nil {
-		x.err = fmt.Errorf("send a line: %w", err)
+	if _, err := x.w.Write(append(body, '\n')); err != nil {
+		return err
 	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(time.Time{}) // the connection serves other requests, too
 }
