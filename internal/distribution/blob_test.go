@@ -114,7 +114,7 @@ func TestBlobMultiRange(t *testing.T) {
 				t.Errorf("%s: other bytes in %v", size, x)
 			}
 		}
-		if _, err := r.NextRawPart(); err != io.EOF { //nolint:errorlint // io.EOF is never wrapped here
+		if _, err := r.NextRawPart(); err != io.EOF {
 			t.Errorf("%s: another part, or %v", size, err)
 		}
 	}

@@ -46,7 +46,7 @@ func (p *patience) Read(b []byte) (int, error) {
 		p.x.readUntil(p.until)
 	}
 	n, err := p.x.r.Body.Read(b)
-	if err == io.EOF { //nolint:errorlint // io.Reader's EOF is never wrapped
+	if err == io.EOF {
 		return n, err
 	}
 	if err != nil {
@@ -107,7 +107,7 @@ func (e *exact) Read(b []byte) (int, error) {
 		return 0, oci.Errorf(oci.CodeSizeInvalid, "the body is longer than the Content-Range says: ask for the upload's status and go on from there")
 	}
 	e.left -= int64(n)
-	if err == io.EOF && e.left > 0 { //nolint:errorlint // io.Reader's EOF is never wrapped
+	if err == io.EOF && e.left > 0 {
 		return n, oci.Errorf(oci.CodeSizeInvalid, "the body ends %d bytes before the Content-Range does: ask for the upload's status and go on from there", e.left)
 	}
 	return n, err

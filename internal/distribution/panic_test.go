@@ -20,7 +20,7 @@ import (
 func TestPanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	h := distribution.New(distribution.Options{
-		View: func(guard.Viewer) registry.Registry { panic("a secret cause") }, //nolint:forbidigo // what is tested
+		View: func(guard.Viewer) registry.Registry { panic("a secret cause") },
 	})
 	o := observe.New(observe.Options{
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Fail: http.HandlerFunc(h.Panicked),

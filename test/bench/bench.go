@@ -52,12 +52,9 @@ func (b *bench) prepare(ctx context.Context) error {
 		programs[name] = path
 	}
 	b.wrk = programs["wrk"]
-	own := filepath.Join(b.dir, "fairlead")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", own, "./cmd/fairlead")
-	build.Dir, build.Stderr = b.o.root, b.out
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build fairlead: %w", err)
+	own, err := b.build(ctx)
+	if err != nil {
+		return err
 	}
 	b.tools = fmt.Sprintf("CNCF distribution: %s; %s; %s",
 		firstLine(programs["registry"], "--version"), firstLine(programs["nginx"], "-v"), firstLine(programs["wrk"], "-v"))
@@ -82,6 +79,21 @@ func (b *bench) prepare(ctx context.Context) error {
 		b.targets = append(b.targets, t)
 	}
 	return nil
+}
+
+// build gives the path of the fairlead that is measured.
+func (b *bench) build(ctx context.Context) (string, error) {
+	if b.o.binary != "" {
+		return filepath.Abs(b.o.binary)
+	}
+	own := filepath.Join(b.dir, "fairlead")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", own, "./cmd/fairlead")
+	cmd.Dir, cmd.Stderr = b.o.root, b.out
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build fairlead: %w", err)
+	}
+	return own, nil
 }
 
 // close stops what runs and removes the data.

@@ -81,7 +81,8 @@ func (c *conn) do(r request, want int) (answer, error) {
 }
 
 func (c *conn) send(r request) (answer, error) {
-	h := append(c.head[:0], r.method+" "+r.path+" HTTP/1.1\r\nHost: "+c.host+"\r\n"...)
+	h := c.head[:0]
+	h = append(h, r.method+" "+r.path+" HTTP/1.1\r\nHost: "+c.host+"\r\n"...)
 	if c.auth != "" {
 		h = append(h, "Authorization: "+c.auth+"\r\n"...)
 	}

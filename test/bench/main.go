@@ -34,9 +34,11 @@ type options struct {
 	root   string
 	data   string
 	update bool
+	long   bool
 	rounds int
 	span   time.Duration
 	only   string
+	binary string
 	raw    string
 	quick  bool
 }
@@ -89,9 +91,11 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.root, "root", "../..", "the repository's root")
 	f.StringVar(&o.data, "data", "", "folder for the data, on a real disk (default: bin in the root)")
 	f.BoolVar(&o.update, "update", false, "the long run; its table goes into docs/performance.md")
-	f.IntVar(&o.rounds, "rounds", 0, "rounds (default: 3, with -update 7)")
-	f.DurationVar(&o.span, "span", 0, "time of one sample of small pulls (default: 1s, with -update 3s)")
+	f.BoolVar(&o.long, "long", false, "the long run, only printed")
+	f.IntVar(&o.rounds, "rounds", 0, "rounds (default: 3, long: 7)")
+	f.DurationVar(&o.span, "span", 0, "time of one sample of small pulls (default: 1s, long: 3s)")
 	f.StringVar(&o.only, "only", "", "comma-separated parts of the names of the measures to run")
+	f.StringVar(&o.binary, "fairlead", "", "the fairlead to measure (default: one built from the root)")
 	f.StringVar(&o.raw, "raw", "", "file for the single results, as benchstat reads them")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -99,7 +103,7 @@ func parse(args []string) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	o.quick = !o.update
+	o.quick = !o.update && !o.long
 	if o.rounds == 0 {
 		o.rounds = pick(o.quick, 3, 7)
 	}

@@ -28,7 +28,8 @@ const (
 // process is a running server.
 type process struct {
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed when it has ended
+	exit error         // how; read it after done
 	log  string
 }
 
@@ -47,13 +48,16 @@ func start(core int, dir, log string, env []string, program string, args ...stri
 		return nil, err
 	}
 	defer out.Close() //nolint:errcheck // the child has its own
-	p := &process{cmd: exec.CommandContext(context.Background(), program, args...), done: make(chan error, 1), log: log}
+	p := &process{cmd: exec.CommandContext(context.Background(), program, args...), done: make(chan struct{}), log: log}
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		p.exit = p.cmd.Wait()
+		close(p.done)
+	}()
 	return p, nil
 }
 
@@ -70,10 +74,9 @@ func (p *process) ready(ctx context.Context, url string) error {
 			return a.Body.Close()
 		}
 		select {
-		case exit := <-p.done:
-			p.done <- exit
+		case <-p.done:
 			said, _ := os.ReadFile(p.log)
-			return fmt.Errorf("%s ended before it was ready (%w):\n%s", p.cmd.Path, exit, said)
+			return fmt.Errorf("%s ended before it was ready (%w):\n%s", p.cmd.Path, p.exit, said)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):

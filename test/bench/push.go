@@ -36,7 +36,7 @@ func (b *bench) pushBlobs(n, size, clients int, how style) maker {
 		}
 		return pushing(ctx, t, clients, buffers,
 			func(c *conn, x blob) error { return c.pushBlob(pushRepo, x, how) },
-			func(dir string, x blob) error { return writeFile(dir, x) })
+			writeFile)
 	}
 }
 

@@ -75,15 +75,15 @@ func number(x float64) string {
 	switch {
 	case x == 0:
 		return "–"
-	case x >= 100:
+	case x >= 99.95:
 		s := fmt.Sprintf("%.0f", x)
 		for i := len(s) - 3; i > 0; i -= 3 {
 			s = s[:i] + "," + s[i:]
 		}
 		return s
-	case x >= 10:
+	case x >= 9.995:
 		return fmt.Sprintf("%.1f", x)
-	case x >= 1:
+	case x >= 0.9995:
 		return fmt.Sprintf("%.2f", x)
 	}
 	return fmt.Sprintf("%.3f", x)

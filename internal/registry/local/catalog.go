@@ -53,22 +53,29 @@ type Catalog interface {
 	// repository if need be. Every blob and child that the content names must
 	// be linked in this repository: otherwise MANIFEST_BLOB_UNKNOWN with
 	// Detail []oci.Digest, the missing ones (at most 100). Subjects are not
-	// checked. A manifest that is there already is left as it is.
+	// checked. A manifest that is there already is left as it is. Tags that
+	// move are noted in their history, with registry.Actor of ctx.
 	PutManifest(ctx context.Context, repo oci.Repo, m ManifestRow, tags []oci.Tag) error
 	// Manifest by tag or digest, with ArtifactType and Annotations empty.
 	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
 	Manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Manifest, error)
-	// DeleteManifest removes the manifest and the tags that name it.
-	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
+	// DeleteManifest moves the manifest and the tags that name it to the
+	// trash. With it go its referrers in this repository, and theirs, that
+	// have no tag and are in no live index: whoever caches manifests must
+	// forget those, too. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
 	DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest) error
-	// DeleteTag removes the tag only. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
+	// DeleteTag moves the tag only to the trash.
+	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
 	DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) error
 
 	// LinkBlob makes the blob a member of the repository (created if need
 	// be) and ends the upload, if one is named, in the same transaction. If
 	// the registry has the digest already, its row stays and is returned: a
-	// caller whose Key lost deletes its bytes. With Key "" only a blob that
-	// the registry has is linked, else BLOB_UNKNOWN.
+	// caller whose Key lost deletes its bytes. A row that is marked damaged
+	// takes the caller's Key and Size instead, and is good again: its old key
+	// is named no more. With Key "" only a blob that the registry has, and
+	// undamaged, is linked, else BLOB_UNKNOWN. A link that is there is dated
+	// anew (within ten minutes), so that Retention sees it was wanted.
 	LinkBlob(ctx context.Context, repo oci.Repo, b BlobRow, uploadID string) (BlobRow, error)
 	// Blob of this repository. Errors: NAME_UNKNOWN, BLOB_UNKNOWN.
 	Blob(ctx context.Context, repo oci.Repo, digest oci.Digest) (BlobRow, error)

@@ -38,22 +38,23 @@ type TrashEntry struct {
 
 // TrashFilter selects entries; zero fields select all.
 type TrashFilter struct {
-	// Repo, or every repository of Namespace and the namespace itself.
+	// Repo, or every repository of Namespace and the namespace itself. The
+	// entry of a namespace is one of each repository it holds, too.
 	Repo      oci.Repo
 	Namespace string
 	// Name of a tag or a digest: entries that hold it.
 	Name string
 }
 
-// TagConflict is a tag that was not restored, because it names something else
-// by now.
+// TagConflict is a tag that was not restored: it names something else by now
+// (Current), or the manifest it named was purged (Current is "").
 type TagConflict struct {
 	Repo             oci.Repo
 	Tag              oci.Tag
 	Trashed, Current oci.Digest
 }
 
-// Restored is what came back.
+// Restored is what came back. What was there already is not counted.
 type Restored struct {
 	Manifests, Tags int
 	Conflicts       []TagConflict
@@ -76,13 +77,16 @@ type Trash interface {
 	// with them, links to blobs, tags. A tag that names another manifest by
 	// now is left alone and reported, unless overwrite; then the entry stays
 	// in the trash, holding what was not restored. Repositories come back if
-	// need be. A tag whose manifest is in another entry brings that manifest
-	// back, too. Error: MANIFEST_UNKNOWN when there is no such entry.
+	// need be. A tag whose manifest is in another entry, and an index whose
+	// children are, bring those back, too, with their referrers in that
+	// entry. For TrashUntagged a restored manifest counts as pulled.
+	// Error: MANIFEST_UNKNOWN when there is no such entry.
 	Restore(ctx context.Context, id int64, overwrite bool) (Restored, error)
-	// Purge forgets an entry for good. Error: MANIFEST_UNKNOWN.
+	// Purge forgets an entry for good; blobs that nothing else holds are
+	// Garbage.Forget's from now on. Error: MANIFEST_UNKNOWN.
 	Purge(ctx context.Context, id int64) error
-	// PurgeBefore forgets at most n entries deleted before, and returns how
-	// many.
+	// PurgeBefore forgets at most n entries deleted before, the oldest first,
+	// and returns how many.
 	PurgeBefore(ctx context.Context, before time.Time, n int) (int, error)
 }
 
@@ -135,12 +139,14 @@ type Retention interface {
 	// Unlink ends those of the links that are still unneeded and made before,
 	// and returns them.
 	Unlink(ctx context.Context, before time.Time, links []Link) ([]Link, error)
-	// TrashUntagged moves at most n manifests to the trash that have no tag,
-	// are no child of a live index, are no referrer of a live subject, and
-	// were pushed before and not pulled since; an index before its children.
-	// Their referrers go with them. It returns what it moved, or with dry
-	// what it would move.
-	TrashUntagged(ctx context.Context, before time.Time, n int, dry bool) ([]Link, error)
+	// TrashUntagged moves at most n manifests to the trash, an entry each,
+	// that have no tag, are no child of a live index, are no referrer of a
+	// live subject, and were pushed before and not pulled since. With each go
+	// its referrers, and of an index the children of which all that is true
+	// (but for the index): they come on top of n. It returns all it moved, or
+	// with dry what it would move, and where to go on (a cursor; "" when the
+	// end was reached). after "" is the beginning.
+	TrashUntagged(ctx context.Context, before time.Time, after string, n int, dry bool) (moved []Link, next string, err error)
 	// Pulled notes when manifests were last pulled. Relaxed: a crash may lose
 	// the last notes.
 	Pulled(ctx context.Context, pulls []Pull) error
@@ -184,19 +190,23 @@ type Inspection interface {
 	// ones when trashed is set.
 	ManifestRows(ctx context.Context, trashed bool, after int64, n int) ([]ManifestCheck, error)
 	// MarkDamaged notes blobs whose bytes are missing or wrong (or are good
-	// again). The next push of the digest then brings a new key: LinkBlob
-	// takes the pusher's instead of keeping the row's.
-	MarkDamaged(ctx context.Context, digests []oci.Digest, damaged bool) error
+	// again), unless a row has another key by now. The next push of the digest
+	// then brings a new key: LinkBlob takes the pusher's instead of keeping
+	// the row's.
+	MarkDamaged(ctx context.Context, rows []BlobRow, damaged bool) error
 	// Integrity asks the database itself; the result is what it complains of.
 	Integrity(ctx context.Context) ([]string, error)
-	// Counts of rows, for progress.
+	// Counts of rows, for progress; manifests with those in the trash.
 	Counts(ctx context.Context) (blobs, manifests int64, err error)
 }
 
 // Snapshot copies the catalog consistently into a new file, while writes go
 // on.
 type Snapshot interface {
+	// Snapshot makes the file at path: durable, complete without a log, for
+	// its owner's eyes only. There must be none yet; none is left by an error.
 	Snapshot(ctx context.Context, path string) error
-	// Keys yields the keys of all blobs, for a copy of the store.
+	// Keys are those of all blobs, at most n in byte order after the given
+	// one ("" for the beginning), for a copy of the store.
 	Keys(ctx context.Context, after blob.Key, n int) ([]blob.Key, error)
 }
