@@ -28,6 +28,7 @@ import (
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/guard"
 	"fairlead.dev/fairlead/internal/registry/local"
+	"fairlead.dev/fairlead/internal/socket"
 	"fairlead.dev/fairlead/internal/token"
 )
 
@@ -88,6 +89,7 @@ type server struct {
 	cert     *certificate
 	listener net.Listener
 	profiles net.Listener
+	control  net.Listener
 }
 
 func (s *server) close() error {
@@ -175,6 +177,10 @@ func (s *server) openListeners(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w; choose another address with --listen", s.c.Listen, err)
 	}
 	s.closers = append(s.closers, ignoreClosed(s.listener.Close))
+	if s.control, err = socket.Listen(ctx, filepath.Join(s.c.Data, socketFile), s.log); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, ignoreClosed(s.control.Close))
 	if s.c.PprofListen == "" {
 		return nil
 	}
@@ -315,6 +321,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.serveHTTP(web) })
 	group.Go(func() error { return s.registry.Run(work, s.c.SweepInterval) })
 	group.Go(func() error { return s.operator.Run(work) })
+	group.Go(func() error { return s.serveControl(work) })
 	if s.cert != nil {
 		group.Go(func() error { return s.cert.Run(work) })
 	}

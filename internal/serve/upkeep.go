@@ -13,6 +13,7 @@ import (
 	"time"
 
 	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/backup"
 	"fairlead.dev/fairlead/internal/config"
 	"fairlead.dev/fairlead/internal/oci"
@@ -29,9 +30,11 @@ type Upkeep struct {
 	secrets  func() (map[string]string, error)
 }
 
+var _ admin.Upkeep = (*Upkeep)(nil)
+
 // OpenUpkeep opens the data folder of a server that does not run. It is
 // refused while one does.
-func OpenUpkeep(ctx context.Context, c config.Config, log io.Writer) (*Upkeep, func() error, error) {
+func OpenUpkeep(ctx context.Context, c config.Config, log io.Writer) (admin.Upkeep, func() error, error) {
 	if _, err := os.Stat(filepath.Join(c.Data, databaseFile)); err != nil {
 		return nil, nil, fmt.Errorf("there is no registry in %s: %w; name its folder with --data", c.Data, err)
 	}
@@ -45,7 +48,7 @@ func OpenUpkeep(ctx context.Context, c config.Config, log io.Writer) (*Upkeep, f
 	if err := s.buildRegistry(); err != nil {
 		return nil, nil, errors.Join(err, s.close())
 	}
-	return s.upkeep(), s.close, nil
+	return admin.Checked(s.upkeep()), s.close, nil
 }
 
 // upkeep of the open server.
@@ -55,7 +58,7 @@ func (s *server) upkeep() *Upkeep {
 
 // operatorActs notes the operator as who acts.
 func operatorActs(ctx context.Context) context.Context {
-	return registry.WithActor(ctx, "operator")
+	return registry.WithActor(ctx, admin.Actor)
 }
 
 func progress(tell func(v1.Progress)) func(step string, done, total, bytes int64) {
@@ -70,9 +73,6 @@ func progress(tell func(v1.Progress)) func(step string, done, total, bytes int64
 func (u *Upkeep) Sweep(ctx context.Context, o v1.SweepOptions, tell func(v1.Progress)) (v1.SweepReport, error) {
 	lo := local.SweepOptions{DryRun: o.DryRun, Progress: progress(tell)}
 	if o.Untagged {
-		if o.OlderThan <= 0 {
-			return v1.SweepReport{}, oci.Errorf(oci.CodeRequestInvalid, "olderThan must say how long untagged manifests were not needed, such as 30 days")
-		}
 		lo.UntaggedBefore = time.Now().Add(-o.OlderThan)
 	}
 	s, err := u.registry.Sweep(registry.WithActor(ctx, "sweep"), lo)
@@ -82,53 +82,26 @@ func (u *Upkeep) Sweep(ctx context.Context, o v1.SweepOptions, tell func(v1.Prog
 	}, err
 }
 
-// Limits of pages.
-const (
-	defaultPage = 100
-	largestPage = 1000
-)
-
-// page reads the cursor and size of a page that goes down by ID.
-func page(next string, limit int) (before int64, n int, err error) {
-	if limit < 0 || limit > largestPage {
-		return 0, 0, oci.Errorf(oci.CodeRequestInvalid, "the limit is %d: it must be from 1 to %d", limit, largestPage)
-	}
-	if limit == 0 {
-		limit = defaultPage
-	}
+// cursor reads where a page that goes down by ID begins.
+func cursor(next string) (before int64, err error) {
 	if next == "" {
-		return 0, limit, nil
+		return 0, nil
 	}
 	before, err = strconv.ParseInt(next, 10, 64)
 	if err != nil || before <= 0 {
-		return 0, 0, oci.Errorf(oci.CodeRequestInvalid, "next is %q: it must be the next of the page before", oci.Clip(next))
+		return 0, oci.Errorf(oci.CodeRequestInvalid, "next is %q: it must be the next of the page before", oci.Clip(next))
 	}
-	return before, limit, nil
-}
-
-func trashFilter(repository, namespace, name string) (local.TrashFilter, error) {
-	f := local.TrashFilter{Namespace: namespace, Name: name}
-	var err error
-	if repository != "" {
-		f.Repo, err = oci.ParseRepo(repository)
-	}
-	if err == nil && name != "" {
-		_, err = oci.ParseRef(name)
-	}
-	return f, err
+	return before, nil
 }
 
 // Trash lists what was deleted, newest first.
 func (u *Upkeep) Trash(ctx context.Context, q v1.TrashQuery) (v1.TrashPage, error) {
 	out := v1.TrashPage{Items: []v1.TrashEntry{}}
-	f, err := trashFilter(q.Repository, q.Namespace, q.Name)
+	before, err := cursor(q.Next)
 	if err != nil {
 		return out, err
 	}
-	before, n, err := page(q.Next, q.Limit)
-	if err != nil {
-		return out, err
-	}
+	f, n := local.TrashFilter{Repo: oci.Repo(q.Repository), Namespace: q.Namespace, Name: q.Name}, q.Limit
 	entries, err := u.registry.Trash(ctx, f, before, n+1)
 	if err != nil {
 		return out, err
@@ -153,15 +126,9 @@ func (u *Upkeep) entry(e local.TrashEntry) v1.TrashEntry {
 
 // find is the entry by its ID, or the newest one that holds what is named.
 func (u *Upkeep) find(ctx context.Context, o v1.RestoreOptions) (local.TrashEntry, error) {
-	f, err := trashFilter(o.Repository, o.Namespace, o.Name)
-	if err != nil {
-		return local.TrashEntry{}, err
-	}
-	before := int64(0)
+	f, before := local.TrashFilter{Repo: oci.Repo(o.Repository), Namespace: o.Namespace, Name: o.Name}, int64(0)
 	if o.ID != 0 {
 		f, before = local.TrashFilter{}, o.ID+1
-	} else if f == (local.TrashFilter{}) {
-		return local.TrashEntry{}, oci.Errorf(oci.CodeRequestInvalid, "say what to restore: an entry's ID, or a repository with a tag or digest, a repository, or a namespace")
 	}
 	entries, err := u.registry.Trash(ctx, f, before, 1)
 	if err != nil {
@@ -194,10 +161,7 @@ func (u *Upkeep) Restore(ctx context.Context, o v1.RestoreOptions) (v1.RestoreRe
 
 // Purge forgets entries for good.
 func (u *Upkeep) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport, error) {
-	switch {
-	case o.All == (o.ID != 0):
-		return v1.PurgeReport{}, oci.Errorf(oci.CodeRequestInvalid, "say what to purge: one entry by its ID, or all")
-	case o.All:
+	if o.All {
 		n, err := u.registry.PurgeAll(ctx)
 		return v1.PurgeReport{Entries: n}, err
 	}
@@ -207,16 +171,10 @@ func (u *Upkeep) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport, 
 // Remove moves a repository or a namespace to the trash.
 func (u *Upkeep) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry, error) {
 	var e local.TrashEntry
-	repo, err := oci.ParseRepo(o.Repository + o.Namespace)
-	switch {
-	case (o.Repository == "") == (o.Namespace == ""):
-		err = oci.Errorf(oci.CodeRequestInvalid, "say what to remove: a repository or a namespace")
-	case err != nil:
-	case o.Repository != "":
-		e, err = u.registry.DeleteRepository(operatorActs(ctx), repo)
-	case strings.Contains(o.Namespace, "/"):
-		err = oci.Errorf(oci.CodeNameInvalid, "a namespace is the first part of a repository's name: %q has a '/'", oci.Clip(o.Namespace))
-	default:
+	var err error
+	if o.Repository != "" {
+		e, err = u.registry.DeleteRepository(operatorActs(ctx), oci.Repo(o.Repository))
+	} else {
 		e, err = u.registry.DeleteNamespace(operatorActs(ctx), o.Namespace)
 	}
 	return u.entry(e), err
@@ -225,21 +183,12 @@ func (u *Upkeep) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry,
 // History lists the moves of tags, newest first.
 func (u *Upkeep) History(ctx context.Context, q v1.HistoryQuery) (v1.HistoryPage, error) {
 	out := v1.HistoryPage{Items: []v1.TagMove{}}
-	repo, err := oci.ParseRepo(q.Repository)
+	before, err := cursor(q.Next)
 	if err != nil {
 		return out, err
 	}
-	var tag oci.Tag
-	if q.Tag != "" {
-		if tag, err = oci.ParseTag(q.Tag); err != nil {
-			return out, err
-		}
-	}
-	before, n, err := page(q.Next, q.Limit)
-	if err != nil {
-		return out, err
-	}
-	moves, err := u.registry.TagMoves(ctx, repo, tag, before, n+1)
+	n := q.Limit
+	moves, err := u.registry.TagMoves(ctx, oci.Repo(q.Repository), oci.Tag(q.Tag), before, n+1)
 	if err != nil {
 		return out, err
 	}
@@ -257,16 +206,13 @@ func (u *Upkeep) History(ctx context.Context, q v1.HistoryQuery) (v1.HistoryPage
 
 // Fsck checks rows and bytes against each other.
 func (u *Upkeep) Fsck(ctx context.Context, o v1.FsckOptions, tell func(v1.Progress)) (v1.FsckReport, error) {
-	if o.Rate < 0 {
-		return v1.FsckReport{}, oci.Errorf(oci.CodeRequestInvalid, "the rate is %d bytes a second: it must not be negative", o.Rate)
-	}
-	cursor := filepath.Join(u.c.Data, "fsck.row")
+	note := filepath.Join(u.c.Data, "fsck.row")
 	lo := local.FsckOptions{Rehash: o.Rehash, Rate: o.Rate, Repair: o.Repair, Progress: progress(tell)}
 	if o.Rehash {
 		if !o.Restart {
-			lo.From = readRow(cursor)
+			lo.From = readRow(note)
 		}
-		lo.Save = func(row int64) error { return saveRow(cursor, row) }
+		lo.Save = func(row int64) error { return saveRow(note, row) }
 	}
 	r, err := u.registry.Fsck(ctx, lo)
 	out := v1.FsckReport{
@@ -312,9 +258,6 @@ func saveRow(file string, row int64) error {
 // Backup copies the registry into a folder of this machine.
 func (u *Upkeep) Backup(ctx context.Context, o v1.BackupOptions, tell func(v1.Progress)) (v1.BackupReport, error) {
 	out := v1.BackupReport{Dir: o.Dir}
-	if !filepath.IsAbs(o.Dir) {
-		return out, oci.Errorf(oci.CodeRequestInvalid, "the folder of the backup is %q: it must be an absolute path on the server's machine", oci.Clip(o.Dir))
-	}
 	if inside(u.c.Data, o.Dir) {
 		return out, oci.Errorf(oci.CodeRequestInvalid, "the folder of the backup lies in the data folder: a backup must be elsewhere, best on another disk")
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/config"
 )
 
@@ -75,6 +76,23 @@ func (s *server) stop(web *http.Server) error {
 	}
 	s.log.Info("stopped")
 	return err
+}
+
+// serveControl serves the management API on the socket in the data folder. A
+// job that runs when the server stops is cut off; it can be begun again.
+func (s *server) serveControl(ctx context.Context) error {
+	web := &http.Server{
+		Handler:           admin.New(admin.Options{Upkeep: s.upkeep(), Log: s.log}),
+		ReadHeaderTimeout: headerTime,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = web.Close() })
+	defer stop()
+	if err := web.Serve(s.control); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	return nil
 }
 
 // serveProfiles serves Go's profiles on their own loopback listener.

@@ -168,7 +168,7 @@ func (f *fsck) checkBlobs(ctx context.Context) error {
 func (f *fsck) damaged(ctx context.Context, b BlobCheck, p Problem) error {
 	p.Digest, p.Key, p.Loss = b.Digest, b.Key, true
 	if f.opts.Repair && !b.Damaged {
-		if err := f.mark(ctx, b.Digest, true); err != nil {
+		if err := f.mark(ctx, b.BlobRow, true); err != nil {
 			return err
 		}
 		p.Detail += "; marked: the next push of this blob heals it"
@@ -177,9 +177,9 @@ func (f *fsck) damaged(ctx context.Context, b BlobCheck, p Problem) error {
 	return nil
 }
 
-func (f *fsck) mark(ctx context.Context, d oci.Digest, damaged bool) error {
-	if err := f.o.Inspection.MarkDamaged(ctx, []oci.Digest{d}, damaged); err != nil {
-		return fmt.Errorf("mark blob %s: %w", d, err)
+func (f *fsck) mark(ctx context.Context, row BlobRow, damaged bool) error {
+	if err := f.o.Inspection.MarkDamaged(ctx, []BlobRow{row}, damaged); err != nil {
+		return fmt.Errorf("mark blob %s: %w", row.Digest, err)
 	}
 	f.cache.forgetAll()
 	return nil
@@ -304,7 +304,7 @@ func (f *fsck) rehashOne(ctx context.Context, b BlobCheck, buf []byte, limit *ra
 	case sum != b.Digest:
 		return n, f.damaged(ctx, b, Problem{Kind: WrongDigest, Detail: "its bytes have the digest " + string(sum)})
 	case b.Damaged:
-		return n, f.mark(ctx, b.Digest, false)
+		return n, f.mark(ctx, b.BlobRow, false)
 	}
 	return n, nil
 }

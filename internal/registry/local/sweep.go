@@ -144,8 +144,8 @@ func (s *sweeping) untagged(ctx context.Context) error {
 		return nil
 	}
 	s.writePulls(ctx) // what was pulled a moment ago counts
-	for {
-		moved, err := s.Registry.o.Retention.TrashUntagged(ctx, s.o.UntaggedBefore, sweepBatch, s.o.DryRun)
+	for cursor := ""; ; {
+		moved, next, err := s.Registry.o.Retention.TrashUntagged(ctx, s.o.UntaggedBefore, cursor, sweepBatch, s.o.DryRun)
 		if err != nil {
 			return fmt.Errorf("find untagged manifests: %w", err)
 		}
@@ -154,9 +154,10 @@ func (s *sweeping) untagged(ctx context.Context) error {
 		}
 		s.done.Untagged += len(moved)
 		s.o.Progress.tell("untagged manifests", int64(s.done.Untagged), 0, 0)
-		if len(moved) < sweepBatch || s.o.DryRun {
+		if next == "" {
 			return nil
 		}
+		cursor = next
 	}
 }
 
