@@ -47,6 +47,8 @@ var (
 	ErrNotFound = errors.New("no such key in the store")
 	// ErrOffset: Append at an offset beyond what the key holds.
 	ErrOffset = errors.New("offset beyond the end of the key")
+	// ErrSealed: Append to a key whose bytes can not change any more.
+	ErrSealed = errors.New("the key is sealed: its bytes can not change any more")
 	// ErrFull: the store has no room left.
 	ErrFull = errors.New("the store has no room left")
 )
@@ -65,7 +67,7 @@ type Store interface {
 	// error (what was written before it counts). What lay beyond offset is
 	// dropped first; offset 0 creates the key. Nothing is durable before
 	// Seal. Errors: ErrOffset, ErrNotFound (offset > 0, key absent),
-	// ErrFull, or the error of r unchanged.
+	// ErrSealed, ErrFull, or the error of r unchanged.
 	Append(ctx context.Context, key Key, offset int64, r io.Reader) (int64, error)
 	// Seal makes the key and its bytes durable (it survives power loss when
 	// Seal has returned) and immutable. Error: ErrNotFound.

@@ -29,6 +29,8 @@ type env struct {
 	environ []string
 	serve   func(context.Context, serve.Options) error
 	rotate  func(file string) error
+	upkeep  opener
+	restore restorer
 }
 
 // Run runs one command line, without the program's name, and gives the exit
@@ -39,6 +41,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return run(ctx, args, env{
 		stdin: stdin, stdout: stdout, stderr: stderr, environ: environ,
 		serve: serve.Run, rotate: account.RotateOperator,
+		upkeep: serverOr(noOffline), restore: noRestore,
 	})
 }
 
@@ -70,7 +73,9 @@ func newRoot(e env) *cobra.Command {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-	}, newServe(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+	},
+		newServe(e), newImage(e), newRepository(e), newNamespace(e), newTrash(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
+		newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)

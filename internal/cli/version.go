@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 )
 
 // Set by the linker: -X fairlead.dev/fairlead/internal/cli.version=v1.2.3.
@@ -17,11 +13,11 @@ var version, commit string
 
 // buildInfo is what runs.
 type buildInfo struct {
-	Version string `json:"version" yaml:"version"`
-	Commit  string `json:"commit" yaml:"commit"`
-	Go      string `json:"go" yaml:"go"`
-	OS      string `json:"os" yaml:"os"`
-	Arch    string `json:"arch" yaml:"arch"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
 }
 
 // build takes what the linker set, or else what the Go command noted.
@@ -49,33 +45,19 @@ func build() buildInfo {
 }
 
 func newVersion(e env) *cobra.Command {
-	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit and Go's version",
 		Example: `  fairlead version
   fairlead version -o json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return writeBuild(e.stdout, output, build())
-		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	out := addOutput(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		b := build()
+		return out.print(e.stdout, b, func(w io.Writer) {
+			rows(w, [][]string{{"Version", b.Version}, {"Commit", b.Commit}, {"Go", b.Go}, {"Platform", b.OS + "/" + b.Arch}})
+		})
+	}
 	return cmd
-}
-
-func writeBuild(w io.Writer, output string, b buildInfo) error {
-	switch output {
-	case "json":
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(b)
-	case "yaml":
-		return yaml.NewEncoder(w).Encode(b)
-	case "table":
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		fmt.Fprintf(t, "Version\t%s\nCommit\t%s\nGo\t%s\nPlatform\t%s/%s\n", b.Version, b.Commit, b.Go, b.OS, b.Arch)
-		return t.Flush()
-	}
-	return usagef("fairlead version -o json", "--output %q is unknown: write table, json or yaml", output)
 }

@@ -20,9 +20,8 @@ const (
 	// smallBlob is sent by one write: below it, sendfile costs more than it
 	// saves.
 	smallBlob = 64 << 10
-	// sendStep bytes must leave within sendTime, or the client is given up.
+	// sendStep bytes must leave within answerTime, or the client is given up.
 	sendStep = 4 << 20
-	sendTime = 2 * time.Minute
 )
 
 var smallBuffers = sync.Pool{New: func() any { return new([smallBlob]byte) }}
@@ -34,15 +33,14 @@ func (x *exchange) blobGet() error {
 	}
 	h := x.w.Header()
 	etag := `"` + string(desc.Digest) + `"`
-	h["Etag"] = []string{etag}
-	h["Docker-Content-Digest"] = []string{string(desc.Digest)}
-	h["Accept-Ranges"] = []string{"bytes"}
-	h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
+	nameContent(h, etag, desc.Digest)
+	h["Accept-Ranges"] = acceptRanges
+	h["Cache-Control"] = immutable
 	if noneMatch(x.r, etag) {
 		return x.empty(http.StatusNotModified)
 	}
 	if x.req.Kind == wire.BlobHead {
-		h["Content-Type"] = []string{blobType}
+		h["Content-Type"] = blobTypes
 		h["Content-Length"] = []string{strconv.FormatInt(desc.Size, 10)}
 		x.w.WriteHeader(http.StatusOK)
 		return nil
@@ -109,7 +107,7 @@ func (x *exchange) blobSend(status int, part wire.ByteRange) error {
 		return x.empty(http.StatusTemporaryRedirect)
 	}
 	defer x.close(b.Body)
-	h["Content-Type"] = []string{blobType}
+	h["Content-Type"] = blobTypes
 	h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 	if part.Length <= smallBlob {
 		return x.sendSmall(status, b.Body, part.Length)
@@ -148,14 +146,13 @@ func (x *exchange) sendLarge(w io.Writer, body io.Reader, n int64) bool {
 			return false
 		}
 		step := min(n, sendStep)
-		_ = control.SetWriteDeadline(time.Now().Add(sendTime)) // not every writer has one
+		_ = control.SetWriteDeadline(time.Now().Add(answerTime)) // not every writer has one
 		if _, err := io.CopyN(w, body, step); err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
 			return false
 		}
 		n -= step
 	}
-	_ = control.SetWriteDeadline(time.Time{})
 	return true
 }
 

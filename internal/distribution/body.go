@@ -11,6 +11,19 @@ import (
 	"fairlead.dev/fairlead/internal/oci/wire"
 )
 
+// answerTime is how long an answer may take to leave, or a stretch of a large
+// one.
+const answerTime = 2 * time.Minute
+
+// limitAnswer bounds how long the client may take to read the answer. The
+// server's own limit, which begins with a request, has run out when the
+// request's body took long.
+func (x *exchange) limitAnswer() {
+	if x.r.ContentLength != 0 {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(answerTime)) // not every writer has one
+	}
+}
+
 // limitBody bounds how long the client may take to send a body, also one that
 // no handler reads: net/http waits for it before it sends the answer. A
 // request without a body must not have the limit, for the connection is then

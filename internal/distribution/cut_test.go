@@ -204,3 +204,30 @@ func TestCommitMayTakeLong(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswerAfterALongBody: a body that takes longer than answers may is
+// answered all the same.
+func TestAnswerAfterALongBody(t *testing.T) {
+	t.Parallel()
+	s := start(t, config{answer: 300 * time.Millisecond})
+	tok := s.full(t, "a")
+	up := s.begin(t, tok, "a")
+	conn := s.dial(t)
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 10\r\n\r\n", up, tok)
+	for range 10 {
+		time.Sleep(60 * time.Millisecond)
+		if _, err := conn.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 202 {
+		t.Errorf("PATCH: %s", res.Status)
+	}
+}

@@ -53,6 +53,7 @@ func (x *exchange) fail(err error) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
+	x.limitAnswer()
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(body) // the client may be gone; there is nobody left to tell
@@ -150,8 +151,9 @@ func (x *exchange) json(status int, v any) error {
 // bytes answers with a body that lies in memory.
 func (x *exchange) bytes(status int, contentType string, body []byte) error {
 	h := x.w.Header()
-	h["Content-Type"] = []string{contentType}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	v := &[2]string{contentType, strconv.Itoa(len(body))} // one allocation for both
+	h["Content-Type"], h["Content-Length"] = v[0:1:1], v[1:2:2]
+	x.limitAnswer()
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodHead {
 		return nil
@@ -167,6 +169,7 @@ func (x *exchange) empty(status int) error {
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		x.w.Header().Set("Content-Length", "0")
 	}
+	x.limitAnswer()
 	x.w.WriteHeader(status)
 	return nil
 }

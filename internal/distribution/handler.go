@@ -107,7 +107,7 @@ type exchange struct {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header()["X-Content-Type-Options"] = nosniff
 	x := &exchange{h: h, w: w, r: r, record: observe.FromContext(r.Context())}
 	x.limitBody()
 	var err error
@@ -128,7 +128,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // v2 answers what lies under /v2/.
 func (x *exchange) v2() error {
-	x.w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	x.record.Route = "unknown"
 	var err error
 	x.req, err = wire.Parse(x.r.Method, x.r.URL)
@@ -136,6 +135,9 @@ func (x *exchange) v2() error {
 		return err
 	}
 	x.record.Route, x.record.Repo = x.req.Kind.String(), string(x.req.Repo)
+	if x.req.Kind == wire.Ping { // where docker looks for it
+		x.w.Header()["Docker-Distribution-Api-Version"] = apiVersion
+	}
 	if x.h.draining.Load() && !endsPush[x.req.Kind] {
 		return oci.Errorf(oci.CodeUnavailable, "the registry is being stopped: try again in a moment")
 	}
@@ -154,7 +156,18 @@ func (x *exchange) v2() error {
 	return handlers[x.req.Kind](x)
 }
 
-var handlers = map[wire.Kind]func(*exchange) error{
+// Headers that are always the same, shared by all answers: a header's values
+// are replaced or added to, never changed in place. More than eight headers
+// cost a map of another kind, twice: what an answer does not need it leaves out.
+var (
+	nosniff      = []string{"nosniff"}
+	apiVersion   = []string{"registry/2.0"}
+	blobTypes    = []string{blobType}
+	acceptRanges = []string{"bytes"}
+	immutable    = []string{"private, max-age=31536000, immutable"}
+)
+
+var handlers = [...]func(*exchange) error{
 	wire.Ping:           (*exchange).ping,
 	wire.BlobGet:        (*exchange).blobGet,
 	wire.BlobHead:       (*exchange).blobGet,
@@ -178,11 +191,11 @@ var handlers = map[wire.Kind]func(*exchange) error{
 // isPush are the requests a push is made of; endsPush those that go on while
 // the server stops, so that a push under way can end.
 var (
-	isPush = map[wire.Kind]bool{
+	isPush = [wire.Catalog + 1]bool{
 		wire.UploadBegin: true, wire.UploadWhole: true, wire.UploadMount: true, wire.UploadStatus: true,
 		wire.UploadAppend: true, wire.UploadCommit: true, wire.UploadCancel: true, wire.ManifestPut: true,
 	}
-	endsPush = map[wire.Kind]bool{
+	endsPush = [wire.Catalog + 1]bool{
 		wire.UploadStatus: true, wire.UploadAppend: true, wire.UploadCommit: true,
 		wire.UploadCancel: true, wire.ManifestPut: true,
 	}

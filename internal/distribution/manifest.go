@@ -14,14 +14,18 @@ func (x *exchange) manifestGet() error {
 	if err != nil {
 		return err
 	}
-	h := x.w.Header()
 	etag := `"` + string(m.Digest) + `"`
-	h["Etag"] = []string{etag}
-	h["Docker-Content-Digest"] = []string{string(m.Digest)}
+	nameContent(x.w.Header(), etag, m.Digest)
 	if noneMatch(x.r, etag) {
 		return x.empty(http.StatusNotModified)
 	}
 	return x.bytes(http.StatusOK, m.MediaType, m.Bytes)
+}
+
+// nameContent says what the answer holds, to caches and to clients.
+func nameContent(h http.Header, etag string, digest oci.Digest) {
+	v := &[2]string{etag, string(digest)} // one allocation for both
+	h["Etag"], h["Docker-Content-Digest"] = v[0:1:1], v[1:2:2]
 }
 
 // noneMatch tells whether If-None-Match names what the client would get.

@@ -48,6 +48,7 @@ type config struct {
 	limits    local.Limits
 	warn      func(context.Context, bool) []string
 	patience  time.Duration
+	answer    time.Duration // the server's WriteTimeout
 	dishonest bool // the test makes the server fail: errors in the log are its own
 }
 
@@ -86,6 +87,7 @@ func start(t testing.TB, c config) *server {
 	web.Config.Handler = s.root
 	web.Config.MaxHeaderBytes = 64 << 10
 	web.Config.ReadHeaderTimeout = 10 * time.Second
+	web.Config.WriteTimeout = c.answer
 	web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	web.Start()
 	s.url = web.URL

@@ -19,6 +19,7 @@ import (
 const (
 	headerTime = 10 * time.Second // to send a request's head
 	idleTime   = 2 * time.Minute  // between two requests of one connection
+	answerTime = 2 * time.Minute  // for an answer to leave; package distribution gives long ones more
 	maxHeader  = 64 << 10         // bytes of a request's head
 	stopPoll   = 50 * time.Millisecond
 )
@@ -30,6 +31,7 @@ func (s *server) webServer() *http.Server {
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
+		WriteTimeout:      answerTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

@@ -13,11 +13,8 @@ func sealImmutable(t *testing.T, s blob.Store) {
 	key := stored(t, s, want)
 	for _, offset := range []int64{0, 1, 9_999, 10_000, 10_001} {
 		n, err := s.Append(t.Context(), key, offset, bytes.NewReader([]byte("changed")))
-		if err == nil {
-			t.Fatalf("append to a sealed key at %d succeeded", offset)
-		}
-		if errors.Is(err, blob.ErrNotFound) {
-			t.Fatalf("append to a sealed key at %d: %v, but the key is there", offset, err)
+		if !errors.Is(err, blob.ErrSealed) {
+			t.Fatalf("append to a sealed key at %d: %v, want ErrSealed", offset, err)
 		}
 		if n != int64(len(want)) {
 			t.Fatalf("append to a sealed key at %d returned the length %d, want %d", offset, n, len(want))

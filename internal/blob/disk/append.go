@@ -21,7 +21,7 @@ const maxEmptyReads = 100
 
 // Append writes r at offset; see blob.Store. A cancelled ctx is noticed
 // between two buffers and returned, wrapped. Beside the contract's errors:
-// ErrSealed, and io.ErrNoProgress for a reader that yields nothing.
+// io.ErrNoProgress for a reader that yields nothing.
 func (s *Store) Append(ctx context.Context, key blob.Key, offset int64, r io.Reader) (int64, error) {
 	path, err := s.path(key)
 	if err != nil {

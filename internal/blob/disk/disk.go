@@ -35,8 +35,8 @@ const defaultBuffer = 256 << 10
 // fanout is the number of folders the keys are spread over.
 const fanout = 256
 
-// ErrSealed refuses an Append to a key that is sealed.
-var ErrSealed = errors.New("the key is sealed: its bytes can not change any more")
+// ErrSealed is blob.ErrSealed.
+var ErrSealed = blob.ErrSealed
 
 // Options of a Store. The zero value is good.
 type Options struct {

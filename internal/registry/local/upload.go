@@ -145,6 +145,9 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 	if errors.Is(err, blob.ErrFull) {
 		err = diskFull(fmt.Sprintf("the upload stands at byte %d, go on", end), err)
 	}
+	if errors.Is(err, blob.ErrSealed) {
+		return 0, errors.Join(notSurvived(), err, u.abandon(ctx))
+	}
 	if end < before {
 		lost := fmt.Errorf("the store holds %d bytes of upload %s, %d were acknowledged", end, u.row.ID, before)
 		return 0, errors.Join(lost, err, u.drop(ctx))
@@ -339,8 +342,23 @@ func (u *upload) resume(ctx context.Context) error {
 			return u.r.o.Uploads.Advance(ctx, u.row, row.Offset)
 		}
 	}
-	gone := oci.Errorf(oci.CodeBlobUploadUnknown, "the upload did not survive a failure of the server: start it again")
-	return errors.Join(gone, u.drop(ctx))
+	return errors.Join(notSurvived(), u.drop(ctx))
+}
+
+func notSurvived() error {
+	return oci.Errorf(oci.CodeBlobUploadUnknown, "the upload did not survive a failure of the server: start it again")
+}
+
+// abandon forgets an upload whose bytes are sealed, which the power cut that
+// took the end of its row has left. The bytes stay for the sweep: it may be
+// unknown whether a commit named them.
+func (u *upload) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	if err := u.r.o.Uploads.End(ctx, u.row.ID); err != nil {
+		return fmt.Errorf("end upload %s: %w", u.row.ID, err)
+	}
+	return nil
 }
 
 // rehash reads back the first n bytes that the store holds of the upload.

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/internal/admin"
+	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/config"
+)
+
+// controlSocket is where a server listens in its data folder.
+const controlSocket = "control.sock"
+
+// A running server's upkeep is used as one's own.
+var _ admin.Upkeep = (*client.Client)(nil)
+
+// opener gives the upkeep of a data folder, and what lets go of it.
+type opener func(context.Context, config.Config) (admin.Upkeep, func() error, error)
+
+// restorer makes a data folder out of a backup.
+type restorer func(ctx context.Context, dir string, cfg config.Config, progress func(v1.Progress)) (v1.BackupReport, error)
+
+// serverOr gives the upkeep of the server that runs on the data folder; if
+// none runs, what offline opens.
+func serverOr(offline opener) opener {
+	return func(ctx context.Context, cfg config.Config) (admin.Upkeep, func() error, error) {
+		c := client.Socket(filepath.Join(cfg.Data, controlSocket))
+		err := c.Ping(ctx)
+		if err == nil {
+			return c, c.Close, nil
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil, &hintError{
+				fmt.Errorf("the data folder %s belongs to another user: %w", cfg.Data, err),
+				"the same command as the user that fairlead serve runs as",
+			}
+		}
+		if !errors.Is(err, client.ErrNoServer) {
+			return nil, nil, err
+		}
+		// A folder that is not there must not be made by asking for it.
+		if info, serr := os.Stat(cfg.Data); serr != nil || !info.IsDir() {
+			return nil, nil, &hintError{
+				fmt.Errorf("there is no data folder %s", cfg.Data),
+				"the same command with --data DIR, the DIR that fairlead serve uses",
+			}
+		}
+		return offline(ctx, cfg)
+	}
+}
+
+// noOffline is the upkeep without a server, until there is one.
+func noOffline(_ context.Context, cfg config.Config) (admin.Upkeep, func() error, error) {
+	return nil, nil, &hintError{
+		fmt.Errorf("no server runs on the data folder %s", cfg.Data),
+		"fairlead serve --data " + cfg.Data,
+	}
+}
+
+// noRestore is the restore of a backup, until there is one.
+func noRestore(context.Context, string, config.Config, func(v1.Progress)) (v1.BackupReport, error) {
+	return v1.BackupReport{}, errors.New("this build cannot restore backups")
+}
+
+// withUpkeep opens the upkeep that the settings name, for as long as do runs.
+// what begins the error's sentence.
+func withUpkeep(cmd *cobra.Command, e env, s *settings, what string, do func(context.Context, admin.Upkeep) error) error {
+	cfg, _, err := s.load(e)
+	if err != nil {
+		return err
+	}
+	u, closeUpkeep, err := e.upkeep(cmd.Context(), cfg)
+	if err != nil {
+		return failed(what, err)
+	}
+	err = do(cmd.Context(), u)
+	if cerr := closeUpkeep(); cerr != nil {
+		err = errors.Join(err, cerr)
+	}
+	return failed(what, err)
+}
+
+// failed says what failed. What a person interrupted did not fail.
+func failed(what string, err error) error {
+	var said *saidError
+	switch {
+	case err == nil, errors.As(err, &said):
+		return err
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s: interrupted", what)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// saidError is a sentence that needs no beginning.
+type saidError struct{ hintError }
+
+func saidf(hint, format string, args ...any) error {
+	return &saidError{hintError{fmt.Errorf(format, args...), hint}}
+}
