@@ -49,7 +49,7 @@ type config struct {
 	warn      func(context.Context, bool) []string
 	patience  time.Duration
 	answer    time.Duration // the server's WriteTimeout
-	dishonest bool // the test makes the server fail: errors in the log are its own
+	dishonest bool          // the test makes the server fail: errors in the log are its own
 }
 
 type server struct {
@@ -127,6 +127,7 @@ func (s *server) openStores(t testing.TB, c config) {
 	}
 	s.registry = local.New(local.Options{
 		Blobs: s.blobs, Catalog: s.catalog, Uploads: s.db.Uploads, Garbage: s.db.Garbage,
+		Trash: s.db.Trash, History: s.db.History, Retention: s.db.Retention, Inspection: s.db.Inspection,
 		Limits: c.limits, UploadExpiry: time.Hour, Grace: time.Hour,
 	})
 }

@@ -254,6 +254,16 @@ func (s *server) build() error {
 		{"store", func(ctx context.Context) error { _, _, err := s.blobs.Free(ctx); return err }},
 		{"disk", s.diskHasRoom},
 	}}
+	err = s.observer.Gauge("sweep_waiting_bytes", "Bytes that a sweep would free now; -1 when they cannot be counted.", func() float64 {
+		w, err := s.registry.Waiting(context.Background())
+		if err != nil {
+			return -1
+		}
+		return float64(w.Bytes)
+	})
+	if err != nil {
+		return err
+	}
 	return s.observer.Gauge("uploads_open", "Uploads that were begun and not ended.", func() float64 {
 		use, err := s.database.Uploads.Usage(context.Background(), "")
 		if err != nil {

@@ -209,7 +209,7 @@ func TestHealth(t *testing.T) {
 		`fairlead_http_request_duration_seconds_count{code="201",method="PUT",route="manifest-put"} 1`,
 		`fairlead_http_request_bytes_total{route="manifest-put"} ` + fmt.Sprint(len(emptyIndex)),
 		"fairlead_uploads_open 1", "fairlead_sweep_bytes_freed_total 0", "fairlead_database_commit_operations_count",
-		"fairlead_blobs_missing_total 0", `fairlead_build_info{`,
+		"fairlead_blobs_missing_total 0", "fairlead_sweep_waiting_bytes 0", `fairlead_build_info{`,
 	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("the metrics do not have %q", want)

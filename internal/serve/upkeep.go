@@ -292,7 +292,7 @@ func inside(dir, path string) bool {
 func (s *server) backupSource(ctx context.Context) (backup.Source, error) {
 	blobs, _, err := s.database.Inspection.Counts(ctx)
 	return backup.Source{
-		Snapshot: s.database.Snapshot, Keys: s.database.Keys, Unknown: s.database.Garbage.UnknownKeys,
+		Snapshot: s.database.Snapshot.Snapshot, Keys: s.database.Snapshot.Keys, Unknown: s.database.Garbage.UnknownKeys,
 		Blobs: s.blobs, Total: blobs,
 	}, err
 }

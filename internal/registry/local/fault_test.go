@@ -81,7 +81,7 @@ func TestSealOnAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.clock.now = w.clock.now.Add(w.o.Grace * 2)
-		if _, err := w.Sweep(ctx); err != nil {
+		if _, err := w.Sweep(ctx, local.SweepOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -63,7 +63,7 @@ type Options struct {
 
 // Registry keeps images in a store and a catalog.
 type Registry struct {
-	o     Options
+	o      Options
 	epoch  string
 	born   time.Time
 	cache  *cache

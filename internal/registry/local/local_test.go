@@ -56,9 +56,10 @@ func open(t *testing.T, dir string, change func(*local.Options)) *world {
 	t.Cleanup(func() { _ = w.db.Close() })
 	w.o = local.Options{
 		Blobs: w.blobs, Catalog: w.db.Catalog, Uploads: w.db.Uploads, Garbage: w.db.Garbage,
+		Trash: w.db.Trash, History: w.db.History, Retention: w.db.Retention, Inspection: w.db.Inspection,
 		Room:         func(context.Context) (bool, error) { return !w.full, nil },
 		Missing:      func(r local.BlobRow) { w.missing = append(w.missing, r) },
-		UploadExpiry: 24 * time.Hour, Grace: time.Hour, Now: w.clock.Now,
+		UploadExpiry: 24 * time.Hour, Grace: time.Hour, TrashTime: 30 * 24 * time.Hour, Now: w.clock.Now,
 	}
 	if change != nil {
 		change(&w.o)
@@ -404,7 +405,7 @@ func TestSweep(t *testing.T) {
 	w := open(t, t.TempDir(), nil)
 	kept := registrytest.Blob("kept")
 	gone := registrytest.Blob("gone")
-	registrytest.PushBlob(t, w, "a", kept)
+	registrytest.Spec{Layers: []registrytest.Content{kept}}.Push(t, w, "a", "t")
 	registrytest.PushBlob(t, w, "a", gone)
 	if err := w.DeleteBlob(ctx, "a", gone.Digest()); err != nil {
 		t.Fatal(err)
@@ -419,7 +420,7 @@ func TestSweep(t *testing.T) {
 	}
 	sweep := func(want local.Swept) {
 		t.Helper()
-		got, err := w.Sweep(ctx)
+		got, err := w.Sweep(ctx, local.SweepOptions{})
 		if err != nil || got != want {
 			t.Errorf("swept %+v, want %+v (%v)", got, want, err)
 		}
@@ -450,11 +451,11 @@ func TestSweepWaitsAfterAStart(t *testing.T) {
 	}
 	w.clock.now = w.clock.now.Add(3 * time.Hour)
 	w.restart()
-	if got, err := w.Sweep(ctx); err != nil || got != (local.Swept{}) {
+	if got, err := w.Sweep(ctx, local.SweepOptions{}); err != nil || got != (local.Swept{}) {
 		t.Errorf("swept %+v right after the start (%v)", got, err)
 	}
 	w.clock.now = w.clock.now.Add(time.Hour)
-	if got, err := w.Sweep(ctx); err != nil || got.Blobs != 1 {
+	if got, err := w.Sweep(ctx, local.SweepOptions{}); err != nil || got.Blobs != 1 {
 		t.Errorf("swept %+v (%v)", got, err)
 	}
 }
