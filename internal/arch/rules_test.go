@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"internal/registry/mirror": 3,
 	"internal/registry/guard":  3,
 	"internal/account":         3,
+	"internal/backup":          3,
 	"internal/token":           3,
 	"internal/kube":            3,
 	"internal/kube/pullsecret": 3,
@@ -69,7 +70,7 @@ var (
 	surfaces = []string{"internal/distribution", "internal/admin", "internal/web"}
 	domains  = []string{
 		"internal/oci", "internal/access", "internal/blob", "internal/registry", "internal/account", "internal/token",
-		"internal/advisor", "internal/kube", "internal/keyfile", "internal/database", "dockerconfig", "keyring",
+		"internal/advisor", "internal/backup", "internal/kube", "internal/keyfile", "internal/database", "dockerconfig", "keyring",
 	}
 )
 
