@@ -25,7 +25,7 @@ func confirm(ctx context.Context, e env, force bool, command, question string) e
 		return nil
 	}
 	if !e.attended(e.stdin) {
-		return usagef(command+" --force", "%s cannot ask for confirmation without a terminal", command)
+		return usagef(command+" --force", "%s asks for confirmation, and there is no terminal to ask on", command)
 	}
 	fmt.Fprintf(e.stderr, "%s [y/N] ", question)
 	answer, err := readLine(ctx, e.stdin)

@@ -76,7 +76,7 @@ func backupText(w io.Writer, r v1.BackupReport) {
 		keys = "with the keys: keep it secret"
 	}
 	fmt.Fprintf(w, "The backup in %s is of %s, %s.\n", r.Dir, moment(r.Taken), keys)
-	fmt.Fprintf(w, "It holds %s; %d were new (%s), %d were removed.\n", count(r.Blobs, "blob"), r.Copied, size(r.Bytes), r.Removed)
+	fmt.Fprintf(w, "It holds %s; %d new (%s), %d removed.\n", count(r.Blobs, "blob"), r.Copied, size(r.Bytes), r.Removed)
 	fmt.Fprintf(w, "To restore it: fairlead restore %s --data NEWDIR\n", r.Dir)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"fairlead.dev/fairlead/internal/admin/admintest"
 	"fairlead.dev/fairlead/internal/config"
 	"fairlead.dev/fairlead/internal/serve"
 )
@@ -28,9 +29,16 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	c := &controls{by: map[string]*admintest.Recorder{}}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC") // times are printed for people
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"control": c.start,
+			"asked":   c.asked,
 			// exit N FAIRLEAD-ARGS: testscript tells only success from failure.
 			"exit": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

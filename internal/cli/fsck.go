@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,10 +38,11 @@ nothing is lost; 1 when content is lost or a problem is left.`,
 	s := addSettings(cmd, "data")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.Rate = int64(most)
-		for flag, given := range map[string]bool{"restart": o.Restart, "rate": o.Rate > 0} {
-			if given && !o.Rehash {
-				return usagef("fairlead fsck --rehash --"+flag, "--%s is about --rehash: add it", flag)
-			}
+		switch {
+		case o.Restart && !o.Rehash:
+			return usagef("fairlead fsck --rehash --restart", "--restart is about --rehash: add it")
+		case o.Rate > 0 && !o.Rehash:
+			return usagef("fairlead fsck --rehash --rate "+strings.TrimSuffix(most.String(), "/s"), "--rate is about --rehash: add it")
 		}
 		return withUpkeep(cmd, e, s, "fsck", func(ctx context.Context, u admin.Upkeep) error {
 			m := newMeter(e, "fsck")

@@ -91,11 +91,12 @@ func withUpkeep(cmd *cobra.Command, e env, s *settings, what string, do func(con
 // failed says what failed. What a person interrupted did not fail.
 func failed(what string, err error) error {
 	var said *saidError
+	var usage *usageError
 	switch {
-	case err == nil, errors.As(err, &said):
+	case err == nil, errors.As(err, &said), errors.As(err, &usage):
 		return err
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: interrupted", what)
+		return &hintError{fmt.Errorf("%s: interrupted", what), hintOf(err)}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

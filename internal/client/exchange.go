@@ -23,18 +23,17 @@ const maxLine = 16 << 20
 var ErrCutOff = errors.New("the server ended the connection before the job was done: look into its log")
 
 func read[R any](ctx context.Context, c *Client, path string, query url.Values) (R, error) {
-	res, err := c.send(ctx, http.MethodGet, path, query, nil)
-	return whole[R](ctx, res, err)
+	return whole[R](ctx, c, http.MethodGet, path, query, nil)
 }
 
 func post[R any](ctx context.Context, c *Client, path string, options any) (R, error) {
-	res, err := c.send(ctx, http.MethodPost, path, nil, options)
-	return whole[R](ctx, res, err)
+	return whole[R](ctx, c, http.MethodPost, path, nil, options)
 }
 
-// whole reads an answer that is one value.
-func whole[R any](ctx context.Context, res *http.Response, err error) (R, error) {
+// whole asks for an answer that is one value.
+func whole[R any](ctx context.Context, c *Client, method, path string, query url.Values, options any) (R, error) {
 	var report R
+	res, err := c.send(ctx, method, path, query, options)
 	if err != nil {
 		return report, err
 	}
