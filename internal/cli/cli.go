@@ -41,7 +41,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return run(ctx, args, env{
 		stdin: stdin, stdout: stdout, stderr: stderr, environ: environ,
 		serve: serve.Run, rotate: account.RotateOperator,
-		upkeep: serverOr(noOffline), restore: noRestore,
+		upkeep: serverOr(offline(stderr)), restore: serve.Restore,
 	})
 }
 

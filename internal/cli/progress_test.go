@@ -99,7 +99,7 @@ func TestInterrupt(t *testing.T) {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	var out, errs bytes.Buffer
-	code := run(ctx2, []string{"fsck", "--rehash", "--data", data}, env{stdout: &out, stderr: &errs, upkeep: serverOr(noOffline)})
+	code := run(ctx2, []string{"fsck", "--rehash", "--data", data}, env{stdout: &out, stderr: &errs, upkeep: serverOr(offline(&errs))})
 	want := "fairlead: fsck: interrupted\nNext: fairlead fsck --rehash, which goes on where this one stopped\n"
 	if code != exitFailed || errs.String() != want || out.Len() > 0 {
 		t.Errorf("exit %d: %s%s", code, &out, &errs)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/config"
+	"fairlead.dev/fairlead/internal/serve"
 )
 
 // controlSocket is where a server listens in its data folder.
@@ -57,17 +59,11 @@ func serverOr(offline opener) opener {
 	}
 }
 
-// noOffline is the upkeep without a server, until there is one.
-func noOffline(_ context.Context, cfg config.Config) (admin.Upkeep, func() error, error) {
-	return nil, nil, &hintError{
-		fmt.Errorf("no server runs on the data folder %s", cfg.Data),
-		"fairlead serve --data " + cfg.Data,
+// offline opens the data folder of a server that does not run.
+func offline(log io.Writer) opener {
+	return func(ctx context.Context, cfg config.Config) (admin.Upkeep, func() error, error) {
+		return serve.OpenUpkeep(ctx, cfg, log)
 	}
-}
-
-// noRestore is the restore of a backup, until there is one.
-func noRestore(context.Context, string, config.Config, func(v1.Progress)) (v1.BackupReport, error) {
-	return v1.BackupReport{}, errors.New("this build cannot restore backups")
 }
 
 // withUpkeep opens the upkeep that the settings name, for as long as do runs.
