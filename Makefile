@@ -12,7 +12,9 @@ ldflags := -s -w -X $(cli).version=$(version) -X $(cli).commit=$(commit)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 export PATH := $(CURDIR)/bin/tools:$(PATH)
 
-clients := $(wildcard test/clients/go.mod)
+# Modules that drive the built program from outside: Go's test cache does not
+# see the program, so their results are never cached.
+outside := clients crash fault
 
 .PHONY: help deps build run test test-long fuzz check bench clean
 
@@ -28,17 +30,16 @@ build: ## build the static binary bin/fairlead
 run: build ## build and serve on 127.0.0.1:5000, data in fairlead-data
 	@exec bin/fairlead serve
 
-test: deps ## run every test, with the race detector, and the foreign clients
-	go test -race -timeout 15m ./...
-ifneq ($(clients),)
-	cd test/clients && go test -count=1 -timeout 30m ./... # the cache does not see the server
-endif
+test: deps ## run every test, with the race detector, the foreign clients, crashes and power cuts
+	go test -race -timeout 20m ./...
+	cd test/bench && go test -timeout 10m ./...
+	for m in $(outside); do (cd test/$$m && go test -count=1 -timeout 30m ./...) || exit 1; done
 
-test-long: deps fuzz ## the tests three times without cache, and a minute of each fuzz target
-	go test -race -count=3 -timeout 60m ./...
-ifneq ($(clients),)
+test-long: deps fuzz ## the long campaigns: a minute of each fuzz target, scale, 1,000 crashes, 300 power cuts
+	FAIRLEAD_LONG=1 go test -race -count=1 -timeout 120m ./...
 	cd test/clients && go test -count=1 -timeout 60m ./...
-endif
+	cd test/crash && FAIRLEAD_ROUNDS=1000 go test -count=1 -timeout 180m ./...
+	cd test/fault && FAIRLEAD_ROUNDS=300 go test -count=1 -timeout 180m ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (1m)
 	@scripts/fuzz.sh

@@ -5,8 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 tools=$PWD/bin/tools
-modules=(.)
-[ ! -f test/clients/go.mod ] || modules+=(test/clients)
+modules=(. test/bench test/clients test/crash test/fault)
 failed=()
 
 step() { # NAME COMMAND...
