@@ -51,6 +51,7 @@ func TestTheRulesBite(t *testing.T) {
 		"kubernetes":                      {one("internal/cli", "k8s.io/client-go/kubernetes"), "one door"},
 		"controller-runtime":              {one("internal/serve", "sigs.k8s.io/controller-runtime"), "one door"},
 		"prometheus":                      {one("internal/distribution", "github.com/prometheus/client_golang/prometheus"), "swappable"},
+		"progress bars":                   {one("internal/client", "github.com/schollz/progressbar/v3"), "swappable"},
 		"a library for tests":             {one("internal/serve", "github.com/google/go-containerregistry/pkg/name"), "for tests"},
 		"testing":                         {one("internal/blob/disk", "testing"), "for tests"},
 		"a suite":                         {one("internal/serve", "internal/blob/blobtest"), "fakes stay fakes"},

@@ -39,25 +39,28 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": c.start,
 			"asked":   c.asked,
-			// exit N FAIRLEAD-ARGS: testscript tells only success from failure.
-			"exit": func(ts *testscript.TestScript, neg bool, args []string) {
-				if neg || len(args) < 2 {
-					ts.Fatalf("usage: exit CODE PROGRAM [ARGUMENT...]")
-				}
-				err := ts.Exec(args[1], args[2:]...)
-				code := 0
-				var exit interface{ ExitCode() int }
-				if errors.As(err, &exit) {
-					code = exit.ExitCode()
-				} else if err != nil {
-					ts.Fatalf("%v", err)
-				}
-				if fmt.Sprint(code) != args[0] {
-					ts.Fatalf("exit code %d, want %s", code, args[0])
-				}
-			},
+			"exit":    exitCode,
 		},
 	})
+}
+
+// exitCode is "exit N PROGRAM ARGUMENT...": testscript tells only success
+// from failure.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit CODE PROGRAM [ARGUMENT...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit interface{ ExitCode() int }
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
 }
 
 // walk calls visit for every command.

@@ -130,6 +130,10 @@ func TestOffline(t *testing.T) {
 		t.Errorf("a folder was made: %v", err)
 	}
 	errs.Reset()
+	if code := run(t.Context(), []string{"trash", "list", "--name", "!", "--data", data}, e); code != exitFailed || !strings.Contains(errs.String(), `the tag "!" is not valid`) {
+		t.Errorf("a bad name: exit %d: %s", code, &errs)
+	}
+	errs.Reset()
 	e.upkeep = serverOr(func(context.Context, config.Config) (admin.Upkeep, func() error, error) {
 		return r, func() error { return errors.New("the disk is on fire") }, nil
 	})

@@ -55,7 +55,11 @@ func serverOr(offline opener) opener {
 				"the same command with --data DIR, the DIR that fairlead serve uses",
 			}
 		}
-		return offline(ctx, cfg)
+		u, closeUpkeep, err := offline(ctx, cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		return admin.Checked(u), closeUpkeep, nil // as a server would
 	}
 }
 

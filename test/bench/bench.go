@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -39,6 +40,8 @@ func newBench(ctx context.Context, o options, out io.Writer) (*bench, error) {
 	return b, nil
 }
 
+var version = regexp.MustCompile(`[0-9]+\.[0-9]+[.0-9]*`)
+
 func (b *bench) prepare(ctx context.Context) error {
 	if fs := fileSystem(b.dir); fs == "tmpfs" {
 		return errors.New("the data folder lies in memory, where fsync costs nothing: name one on a disk with -data")
@@ -56,8 +59,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.tools = fmt.Sprintf("CNCF distribution: %s; %s; %s",
-		firstLine(programs["registry"], "--version"), firstLine(programs["nginx"], "-v"), firstLine(programs["wrk"], "-v"))
+	b.tools = fmt.Sprintf("Fairlead %s; distribution %s; %s; %s", firstLine("git", "-C", b.o.root, "describe", "--tags", "--always"),
+		version.FindString(firstLine(programs["registry"], "--version")), firstLine(programs["nginx"], "-v"), "wrk "+version.FindString(firstLine(b.wrk, "-v")))
 	makers := []func() (*target, error){
 		func() (*target, error) {
 			return newFairlead(ctx, own, fairlead, filepath.Join(b.dir, "fairlead.d"), "warn")

@@ -76,7 +76,7 @@ func fileSystem(dir string) string {
 // firstLine of what a program prints, for versions.
 func firstLine(path string, args ...string) string {
 	out, err := exec.Command(path, args...).CombinedOutput()
-	if err != nil {
+	if err != nil && len(out) == 0 { // wrk says its version and fails
 		return "unknown"
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")

@@ -41,6 +41,7 @@ type options struct {
 	binary string
 	raw    string
 	quick  bool
+	args   []string // those that say what was measured, for the report
 }
 
 func main() {
@@ -70,7 +71,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	report := newReport(o, results, before)
+	report := newReport(o, b.tools, results, before)
 	if _, err := io.WriteString(os.Stdout, report.markdown()); err != nil {
 		return err
 	}
@@ -103,6 +104,14 @@ func parse(args []string) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
+	f.Visit(func(g *flag.Flag) {
+		switch g.Name {
+		case "update", "long":
+			o.args = append(o.args, "-"+g.Name)
+		case "rounds", "span", "only":
+			o.args = append(o.args, "-"+g.Name, "'"+g.Value.String()+"'")
+		}
+	})
 	o.quick = !o.update && !o.long
 	if o.rounds == 0 {
 		o.rounds = pick(o.quick, 3, 7)

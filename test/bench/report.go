@@ -13,11 +13,12 @@ type report struct {
 	o       options
 	results []result
 	load    string // before and after
+	tools   string // versions of what was compared
 	at      time.Time
 }
 
-func newReport(o options, results []result, before string) report {
-	return report{o: o, results: results, load: before + " before, " + load() + " after", at: time.Now().UTC()}
+func newReport(o options, tools string, results []result, before string) report {
+	return report{o: o, tools: tools, results: results, load: before + " before, " + load() + " after", at: time.Now().UTC()}
 }
 
 // median of the units per second of a target; 0 if it took no part.
@@ -105,8 +106,8 @@ func (p report) markdown() string {
 	if p.o.quick {
 		length = "the short run"
 	}
-	fmt.Fprintf(&s, "Measured on %s (%s, %d rounds) on %s. Load average: %s.\n\n",
-		p.at.Format("2 January 2006"), length, p.o.rounds, machine(p.o.data), p.load)
+	fmt.Fprintf(&s, "Measured on %s by `scripts/bench.sh%s` (%s, %d rounds) on %s. Load average: %s. %s.\n\n",
+		p.at.Format("2 January 2006"), strings.Join(append([]string{""}, p.o.args...), " "), length, p.o.rounds, machine(p.o.data), p.load, p.tools)
 	p.speed(&s)
 	s.WriteString("\n")
 	p.cost(&s)
