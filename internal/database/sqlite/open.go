@@ -97,13 +97,16 @@ func (db *DB) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return classify(err)
 	}
-	db.writer = &writer{tx: &transaction{conn: conn, stmts: map[string]*sql.Stmt{}}, committed: opts.Committed}
+	db.writer = &writer{tx: &transaction{conn: conn, stmts: map[string]*sql.Stmt{}}, committed: opts.Committed, log: db.path + "-wal", suspect: true}
 	missing, err := unapplied(ctx, conn)
 	if err != nil {
 		return err // before the file of another program was changed
 	}
 	if err := useWAL(ctx, conn); err != nil {
 		return err
+	}
+	if err := db.writer.settle(); err != nil {
+		return fmt.Errorf("make durable what the last run has left: %w", err)
 	}
 	if err := migrate(ctx, conn, missing, db.now); err != nil {
 		return err
