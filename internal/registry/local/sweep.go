@@ -114,9 +114,6 @@ func (r *Registry) sweepOrphans(ctx context.Context, before time.Time, s *Swept)
 		}
 		old = old[:0]
 		for _, k := range orphans {
-			if r.load.writing(k) {
-				continue
-			}
 			if err := r.remove(ctx, k, s); err != nil {
 				return err
 			}
@@ -128,7 +125,9 @@ func (r *Registry) sweepOrphans(ctx context.Context, before time.Time, s *Swept)
 		if err != nil {
 			return fmt.Errorf("list the store: %w", err)
 		}
-		if !e.Modified.Before(before) {
+		// Asked before the rows are: what nobody writes any more has its row
+		// by then, if it ever gets one.
+		if !e.Modified.Before(before) || r.load.writing(e.Key) {
 			continue
 		}
 		if old = append(old, e.Key); len(old) == sweepBatch {
