@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry/local"
@@ -15,15 +16,18 @@ JOIN blobs b ON b.digest = ?
 JOIN repository_blobs l ON l.blob_id = b.id AND l.repository_id = r.id
 WHERE r.name = ?`
 
-	blobByDigest = `SELECT id, size, key, unlinked_at FROM blobs WHERE digest = ?`
+	blobByDigest = `SELECT id, size, key, unlinked_at, damaged_at FROM blobs WHERE digest = ?`
 
 	addBlob = `INSERT INTO blobs (digest, size, key, created_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (digest) DO NOTHING RETURNING id`
 
 	addLink = `INSERT INTO repository_blobs (blob_id, repository_id, created_at) VALUES (?, ?, ?)
-ON CONFLICT (blob_id, repository_id) DO NOTHING`
+ON CONFLICT (blob_id, repository_id) DO UPDATE SET created_at = excluded.created_at
+WHERE repository_blobs.created_at < ?`
 
 	markLinked = `UPDATE blobs SET unlinked_at = NULL WHERE id = ?`
+
+	replaceBlob = `UPDATE blobs SET size = ?, key = ?, unlinked_at = NULL, damaged_at = NULL WHERE id = ?`
 
 	linkedBlob = `SELECT b.id FROM blobs b
 JOIN repository_blobs l ON l.blob_id = b.id AND l.repository_id = ?
@@ -35,8 +39,13 @@ WHERE n.blob_id = ? AND n.repository_id = ? LIMIT 1`
 	deleteLink = `DELETE FROM repository_blobs WHERE blob_id = ? AND repository_id = ?`
 
 	markUnlinked = `UPDATE blobs SET unlinked_at = ? WHERE id = ?
-AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = blobs.id)`
+AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = blobs.id)
+AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = blobs.id)`
 )
+
+// linkAge is how old a link or a manifest must be to be dated anew when it is
+// pushed again: what comes back soon costs no write.
+const linkAge = 10 * time.Minute
 
 // Blob is one statement when it is there; only a miss asks further.
 func (c *Catalog) Blob(ctx context.Context, repo oci.Repo, digest oci.Digest) (local.BlobRow, error) {
@@ -92,12 +101,13 @@ func (c *Catalog) link(ctx context.Context, tx Queryer, repo oci.Repo, b local.B
 	if err != nil {
 		return b, err
 	}
-	_, err = tx.Exec(ctx, addLink, id, repository, now.UnixMicro())
+	_, err = tx.Exec(ctx, addLink, id, repository, now.UnixMicro(), now.Add(-linkAge).UnixMicro())
 	return b, err
 }
 
 // placeBlob finds or writes the blob's row. One that was garbage is garbage
-// no more, since the caller links it in the same transaction.
+// no more, since the caller links it in the same transaction; a damaged one is
+// healed by the caller's bytes.
 func placeBlob(ctx context.Context, tx Queryer, b local.BlobRow, now int64) (int64, local.BlobRow, error) {
 	var id int64
 	if b.Key != "" {
@@ -107,14 +117,17 @@ func placeBlob(ctx context.Context, tx Queryer, b local.BlobRow, now int64) (int
 		}
 	}
 	row := local.BlobRow{Digest: b.Digest}
-	var unlinked sql.NullInt64
-	found, err := tx.Row(ctx, blobByDigest, []any{string(b.Digest)}, &id, &row.Size, &row.Key, &unlinked)
+	var unlinked, damaged sql.NullInt64
+	found, err := tx.Row(ctx, blobByDigest, []any{string(b.Digest)}, &id, &row.Size, &row.Key, &unlinked, &damaged)
 	switch {
 	case err != nil:
 		return 0, row, err
 	case !found && b.Key != "":
 		return 0, row, fmt.Errorf("blob %s neither written nor found", b.Digest)
-	case !found:
+	case damaged.Valid && b.Key != "":
+		_, err = tx.Exec(ctx, replaceBlob, b.Size, string(b.Key), id)
+		return id, b, err
+	case !found || damaged.Valid:
 		return 0, row, oci.Errorf(oci.CodeBlobUnknown, "the registry holds no blob %s: push it", b.Digest)
 	case unlinked.Valid:
 		_, err = tx.Exec(ctx, markLinked, id)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
@@ -86,6 +87,17 @@ func incarnation() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
+}
+
+// moment is a time as rows keep it.
+func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// orNewest is where a list begins that goes from new to old.
+func orNewest(before int64) int64 {
+	if before <= 0 {
+		return math.MaxInt64
+	}
+	return before
 }
 
 // failed says what was attempted, except of errors that are meant for the

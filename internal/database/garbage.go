@@ -19,13 +19,14 @@ var _ local.Garbage = (*Garbage)(nil)
 // NewGarbage looks for garbage in db.
 func NewGarbage(db Engine) *Garbage { return &Garbage{db: db} }
 
-// A blob is garbage when unlinked_at says so. That no repository links it and
-// no open upload names its key is asked again all the same: what Forget
-// returns is deleted for good.
+// A blob is garbage when unlinked_at says so. That neither a repository nor
+// the trash holds it and no open upload names its key is asked again all the
+// same: what Forget returns is deleted for good.
 const (
 	unlinkedBlobs = `SELECT b.id, b.digest, b.size, b.key, b.unlinked_at FROM blobs b
 WHERE b.unlinked_at < ? AND (b.unlinked_at, b.id) > (?, ?)
 AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = b.id)
+AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = b.id)
 AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.key = b.key)
 ORDER BY b.unlinked_at, b.id LIMIT ?`
 

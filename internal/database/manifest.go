@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -29,15 +28,6 @@ WHERE repository_id = ? AND subject = ? AND digest > ? ORDER BY digest LIMIT ?`
 
 	referrerPageOfType = `SELECT digest, media_type, size, artifact_type, annotations FROM manifests
 WHERE repository_id = ? AND subject = ? AND artifact_type = ? AND digest > ? ORDER BY digest LIMIT ?`
-
-	deleteTag = `DELETE FROM tags WHERE repository_id = ? AND name = ?`
-
-	deleteTagsOf     = `DELETE FROM tags WHERE manifest_id = ?`
-	deleteBlobsOf    = `DELETE FROM manifest_blobs WHERE manifest_id = ?`
-	deleteChildrenOf = `DELETE FROM manifest_children WHERE parent_id = ?`
-	deleteManifest   = `DELETE FROM manifests WHERE id = ?`
-	deleteContent    = `DELETE FROM manifest_contents WHERE id = ?
-AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.content_id = manifest_contents.id)`
 )
 
 // Manifest is one statement when it is there; only a miss asks further.
@@ -121,46 +111,6 @@ func scanReferrer(scan func(...any) error) (oci.Descriptor, error) {
 		return d, fmt.Errorf("annotations of %s: %w", d.Digest, err)
 	}
 	return d, nil
-}
-
-// DeleteTag removes the tag only.
-func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) error {
-	err := c.db.Write(ctx, Durable, func(tx Queryer) error {
-		id, err := findRepository(ctx, tx, repo)
-		if err != nil {
-			return err
-		}
-		n, err := tx.Exec(ctx, deleteTag, id, string(tag))
-		if err == nil && n == 0 {
-			err = manifestMissing(ctx, tx, repo, oci.Ref{Tag: tag})
-		}
-		return err
-	})
-	return failed(err, "delete tag %s of %s", tag, repo)
-}
-
-// DeleteManifest removes the manifest with its tags; the last repository's
-// removes the bytes.
-func (c *Catalog) DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest) error {
-	err := c.db.Write(ctx, Durable, func(tx Queryer) error {
-		var repository int64
-		var content, manifest sql.NullInt64
-		_, err := tx.Row(ctx, manifestPlace, []any{string(digest), string(repo)}, &repository, &content, &manifest)
-		if err != nil {
-			return err
-		}
-		if !manifest.Valid {
-			return manifestMissing(ctx, tx, repo, oci.Ref{Digest: digest})
-		}
-		for _, text := range []string{deleteTagsOf, deleteBlobsOf, deleteChildrenOf, deleteManifest} {
-			if _, err := tx.Exec(ctx, text, manifest.Int64); err != nil {
-				return err
-			}
-		}
-		_, err = tx.Exec(ctx, deleteContent, content.Int64)
-		return err
-	})
-	return failed(err, "delete manifest %s of %s", digest, repo)
 }
 
 // annotationsOf is what Referrers shows, as JSON.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -25,31 +26,30 @@ ON CONFLICT (digest) DO NOTHING RETURNING id`
 (repository_id, content_id, digest, media_type, artifact_type, size, subject, annotations, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`
 
-	addTag = `INSERT INTO tags (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
-ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at
-WHERE tags.manifest_id <> excluded.manifest_id`
+	// What is pushed again is wanted as if it had been pulled.
+	touchManifest = `UPDATE manifests SET pulled_at = ? WHERE id = ? AND created_at < ? AND (pulled_at IS NULL OR pulled_at < ?)`
 )
 
 // The lookups of what a manifest names. The INSERTs find and record in one
 // statement: the number of rows tells whether all were there.
+//
+// CROSS JOIN, here and in other statements with lists, makes SQLite begin with
+// the list. Left to choose, it takes a long list for more than a repository
+// holds, and walks over all of that instead.
 var (
 	linkManifestBlobs = newListed(`INSERT INTO manifest_blobs (blob_id, repository_id, manifest_id)
-SELECT b.id, l.repository_id, CAST(? AS BIGINT) FROM blobs b
-JOIN repository_blobs l ON l.blob_id = b.id AND l.repository_id = ?
-WHERE b.digest IN (*)`)
+SELECT b.id, l.repository_id, CAST(? AS BIGINT) FROM blobs b CROSS JOIN repository_blobs l
+WHERE l.blob_id = b.id AND l.repository_id = ? AND b.digest IN (*)`)
 
-	linkedOf = newListed(`SELECT b.digest FROM blobs b
-JOIN repository_blobs l ON l.blob_id = b.id AND l.repository_id = ?
-WHERE b.digest IN (*)`)
+	linkedOf = newListed(`SELECT b.digest FROM blobs b CROSS JOIN repository_blobs l
+WHERE l.blob_id = b.id AND l.repository_id = ? AND b.digest IN (*)`)
 
 	linkManifestChildren = newListed(`INSERT INTO manifest_children (repository_id, child, parent_id)
-SELECT m.repository_id, m.digest, CAST(? AS BIGINT) FROM manifest_contents c
-JOIN manifests m ON m.content_id = c.id AND m.repository_id = ?
-WHERE c.digest IN (*)`)
+SELECT m.repository_id, m.digest, CAST(? AS BIGINT) FROM manifest_contents c CROSS JOIN manifests m
+WHERE m.content_id = c.id AND m.repository_id = ? AND c.digest IN (*)`)
 
-	childrenOf = newListed(`SELECT m.digest FROM manifest_contents c
-JOIN manifests m ON m.content_id = c.id AND m.repository_id = ?
-WHERE c.digest IN (*)`)
+	childrenOf = newListed(`SELECT m.digest FROM manifest_contents c CROSS JOIN manifests m
+WHERE m.content_id = c.id AND m.repository_id = ? AND c.digest IN (*)`)
 )
 
 // mostMissing bounds the Detail of MANIFEST_BLOB_UNKNOWN.
@@ -75,8 +75,10 @@ func (c *Catalog) PutManifest(ctx context.Context, repo oci.Repo, m local.Manife
 		if len(missing) > 0 {
 			return missingError(repo, missing)
 		}
+		a := act{at: p.now.UnixMicro(), by: registry.Actor(ctx)}
 		for _, tag := range tags {
-			if _, err := tx.Exec(ctx, addTag, p.repository, string(tag), p.manifest, p.now.UnixMicro()); err != nil {
+			to := target{p.manifest, m.Digest}
+			if _, err := pointTag(ctx, tx, a, place{repo, p.repository}, tag, to); err != nil {
 				return err
 			}
 		}
@@ -94,8 +96,12 @@ func (p *putting) place(ctx context.Context, repo oci.Repo) ([]oci.Digest, error
 	}
 	if manifest.Valid {
 		p.manifest = manifest.Int64
+		old := p.now.Add(-linkAge).UnixMicro()
+		if _, err := p.tx.Exec(ctx, touchManifest, p.now.UnixMicro(), p.manifest, old, old); err != nil {
+			return nil, err
+		}
 		// Its blobs cannot have gone, its children may have.
-		return p.absentChildren(ctx, digestsOf(p.m.Content.Children))
+		return p.absent(ctx, childrenOf, digestsOf(p.m.Content.Children))
 	}
 	if !found {
 		if p.repository, err = makeRepository(ctx, p.tx, repo, p.now); err != nil {
@@ -155,49 +161,14 @@ func (p *putting) linkBlobs(ctx context.Context, blobs []oci.Digest) ([]oci.Dige
 }
 
 // linkChildren records the manifests an index names and returns those that
-// the repository lacks. A child whose media type is none of a manifest may be
-// a blob: BuildKit keeps its cache as an index of layers.
+// the repository lacks.
 func (p *putting) linkChildren(ctx context.Context) ([]oci.Digest, error) {
 	children := digestsOf(p.m.Content.Children)
 	n, err := p.record(ctx, linkManifestChildren, children)
 	if err != nil || n == len(children) {
 		return nil, err
 	}
-	absent, err := p.absent(ctx, childrenOf, children)
-	if err != nil {
-		return nil, err
-	}
-	manifests, blobs := p.split(absent)
-	missing, err := p.linkBlobs(ctx, blobs)
-	return append(manifests, missing...), err
-}
-
-// absentChildren is linkChildren of a manifest that was written before.
-func (p *putting) absentChildren(ctx context.Context, children []oci.Digest) ([]oci.Digest, error) {
-	absent, err := p.absent(ctx, childrenOf, children)
-	if err != nil || len(absent) == 0 {
-		return nil, err
-	}
-	manifests, blobs := p.split(absent)
-	missing, err := p.absent(ctx, linkedOf, blobs)
-	return append(manifests, missing...), err
-}
-
-// split tells children that must be manifests from those that may be blobs.
-func (p *putting) split(digests []oci.Digest) (manifests, blobs []oci.Digest) {
-	types := make(map[oci.Digest]string, len(p.m.Content.Children))
-	for _, c := range p.m.Content.Children {
-		types[c.Digest] = c.MediaType
-	}
-	for _, d := range digests {
-		switch types[d] {
-		case oci.MediaTypeImageManifest, oci.MediaTypeImageIndex, oci.MediaTypeDockerManifest, oci.MediaTypeDockerList:
-			manifests = append(manifests, d)
-		default:
-			blobs = append(blobs, d)
-		}
-	}
-	return manifests, blobs
+	return p.absent(ctx, childrenOf, children)
 }
 
 // record runs an INSERT for all digests and returns how many it found.

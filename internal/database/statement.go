@@ -11,15 +11,36 @@ func Statements() []string {
 	all := []string{
 		repositoryByName, addRepository, repositoryPage,
 		manifestByTag, manifestByDigest, tagPage, referrerPage, referrerPageOfType,
-		manifestPlace, contentByDigest, addContent, addManifest, addTag,
-		deleteTag, deleteTagsOf, deleteBlobsOf, deleteChildrenOf, deleteManifest, deleteContent,
-		blobOfRepository, blobByDigest, addBlob, addLink, markLinked,
+		manifestPlace, contentByDigest, addContent, addManifest, touchManifest,
+		tagTarget, addTag, addMove, movePage, movePageOfTag,
+		blobOfRepository, blobByDigest, addBlob, replaceBlob, addLink, markLinked,
 		linkedBlob, manifestNeeding, deleteLink, markUnlinked,
 		addUpload, loadUpload, advanceUpload, uploadExists, endUpload, endUploadOf,
 		usageOfOwner, usageOfAll,
 		unlinkedBlobs, deleteBlob, abandonedUploads,
+		addEntry, countEntry, addEntryRepository, addTrashTag, deleteTag, parentsOf,
+		repositoriesBetween, manifestsOf, loneLinks, deleteLinksOf, endUploadsInto, deleteRepository,
+		entryPage, entryPageOfNamespace, entryPageOfRepository,
+		entryPageOfTag, entryPageOfTagInNamespace, entryPageOfTagInRepository,
+		entryPageOfDigest, entryPageOfDigestInNamespace, entryPageOfDigestInRepository,
+		entriesBefore, blobsInEntry, contentsInEntry, deleteEntryBlobs, deleteEntryChildren,
+		deleteEntryManifests, deleteEntryTags, deleteEntryRepositories, deleteEntry,
+		repositoriesInEntry, manifestsInEntry, tagsInEntry, trashedManifest,
+		noteTagsBack, bringTags, deleteTagsBack, deleteTrashTag,
+		linkPage, linkByID, deleteUnneeded, notePull, waitingUploads, waitingBlobs, waitingEntries,
+		newestManifest, untaggedBetween, liveSubject,
+		blobPage, keyPage, manifestPage, trashedManifestPage, markDamaged, markGood,
+		countBlobs, countManifests, countTrashedManifests,
 	}
-	for _, l := range []listed{linkManifestBlobs, linkedOf, linkManifestChildren, childrenOf, blobKeys, namedKeys} {
+	for _, l := range []listed{
+		linkManifestBlobs, linkedOf, linkManifestChildren, childrenOf, blobKeys, namedKeys,
+		trashManifests, trashBlobs, trashChildren, trashTags, noteTagsGone,
+		deleteTagsOf, deleteBlobsOf, deleteChildrenOf, deleteManifests, untaggedReferrers,
+		entries, letGo, deleteContents,
+		bringLinks, bringManifests, bringBlobs, bringChildren, lostChildren, trashedReferrers,
+		deleteTrashBlobs, deleteTrashChildren, deleteTrashManifests,
+		untaggedChildren, manifestsByID, trashedManifestsByID, blobsOf, blobsOfTrashed,
+	} {
 		for _, size := range chunkSizes {
 			all = append(all, l.texts[size])
 		}
@@ -51,20 +72,30 @@ func newListed(format string) listed {
 // all values were passed. A chunk that is not full repeats its last value,
 // which changes nothing in an IN list.
 func each[T ~string](l listed, first []any, values []T, run func(text string, args []any) error) error {
-	for len(values) > 0 {
+	return chunks(l, first, len(values), func(i int) any { return string(values[i]) }, run)
+}
+
+// eachID is each of rows' ids.
+func eachID(l listed, first []any, ids []int64, run func(text string, args []any) error) error {
+	return chunks(l, first, len(ids), func(i int) any { return ids[i] }, run)
+}
+
+func chunks(l listed, first []any, total int, value func(i int) any, run func(text string, args []any) error) error {
+	for begin := 0; begin < total; {
+		left := total - begin
 		size := chunkSizes[len(chunkSizes)-1]
-		if i := slices.IndexFunc(chunkSizes, func(s int) bool { return s >= len(values) }); i >= 0 {
+		if i := slices.IndexFunc(chunkSizes, func(s int) bool { return s >= left }); i >= 0 {
 			size = chunkSizes[i]
 		}
-		n := min(size, len(values))
+		n := min(size, left)
 		args := append(make([]any, 0, len(first)+size*l.lists), first...)
 		for i := range size * l.lists {
-			args = append(args, string(values[min(i%size, n-1)]))
+			args = append(args, value(begin+min(i%size, n-1)))
 		}
 		if err := run(l.texts[size], args); err != nil {
 			return err
 		}
-		values = values[n:]
+		begin += n
 	}
 	return nil
 }

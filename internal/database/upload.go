@@ -65,7 +65,7 @@ func (u *Uploads) Load(ctx context.Context, repo oci.Repo, owner, id string) (lo
 	if !found {
 		return local.UploadRow{}, uploadMissing(repo)
 	}
-	row.Updated = time.UnixMicro(updated).UTC()
+	row.Updated = moment(updated)
 	return row, nil
 }
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -14,6 +15,9 @@ import (
 // classify gives an error of the driver its meaning, by code. It is the only
 // place that knows codes; other errors pass through.
 func classify(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return (&oci.Error{Code: oci.CodeStorageFull}).WithCause(err)
+	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return err

@@ -50,11 +50,56 @@ func createFile(path string) error {
 		return err
 	}
 	// The name must survive a power cut before anything is called durable.
+	return syncFolder(dir)
+}
+
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// rewrite makes a write-ahead log durable as it is read, with its name. There
+// are two times when it may not be. After a crash: what was written and not
+// synced is read and answered again, and nothing that comes later makes it
+// durable if it changes nothing. After a failed fsync: the kernel takes what
+// it could not write for written, so a second fsync succeeds without it, and
+// the relaxed commits in it are a hole in front of those that follow. Writing
+// the same bytes again is what makes them dirty again. Nobody else may be
+// writing. No log is fine.
+func rewrite(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := rewriteAll(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func rewriteAll(f *os.File) error {
+	buf := make([]byte, 1<<20)
+	for offset := int64(0); ; offset += int64(len(buf)) {
+		n, rerr := f.ReadAt(buf, offset)
+		if _, err := f.WriteAt(buf[:n], offset); err != nil {
+			return err
+		}
+		if errors.Is(rerr, io.EOF) {
+			return nil
+		}
+		if rerr != nil {
+			return rerr
+		}
+	}
 }
 
 func checkMagic(path string) error {

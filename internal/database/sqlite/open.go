@@ -49,6 +49,12 @@ type DB struct {
 	Uploads *database.Uploads
 	Garbage *database.Garbage
 
+	Trash      *database.Trash
+	History    *database.History
+	Retention  *database.Retention
+	Inspection *Inspection
+	Snapshot   *Snapshot
+
 	path    string
 	now     func() time.Time
 	reading *sql.DB
@@ -80,12 +86,21 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	if db.now == nil {
 		db.now = time.Now
 	}
-	db.Catalog, db.Uploads, db.Garbage = database.NewCatalog(db, db.now), database.NewUploads(db, db.now), database.NewGarbage(db)
+	db.stores()
 	if err := db.open(ctx, opts); err != nil {
 		_ = db.Close() // the error of opening is the one to report
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	return db, nil
+}
+
+func (db *DB) stores() {
+	db.Catalog, db.Uploads, db.Garbage = database.NewCatalog(db, db.now), database.NewUploads(db, db.now), database.NewGarbage(db)
+	db.Trash, db.History = database.NewTrash(db, db.now), database.NewHistory(db)
+	db.Retention = database.NewRetention(db, db.now)
+	inspection := database.NewInspection(db, db.now)
+	db.Inspection = &Inspection{Inspection: inspection, db: db}
+	db.Snapshot = &Snapshot{inspection: inspection, db: db}
 }
 
 func (db *DB) open(ctx context.Context, opts Options) error {
@@ -97,13 +112,16 @@ func (db *DB) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return classify(err)
 	}
-	db.writer = &writer{tx: &transaction{conn: conn, stmts: map[string]*sql.Stmt{}}, committed: opts.Committed}
+	db.writer = &writer{tx: &transaction{conn: conn, stmts: map[string]*sql.Stmt{}}, committed: opts.Committed, log: db.path + "-wal", suspect: true}
 	missing, err := unapplied(ctx, conn)
 	if err != nil {
 		return err // before the file of another program was changed
 	}
 	if err := useWAL(ctx, conn); err != nil {
 		return err
+	}
+	if err := db.writer.settle(); err != nil {
+		return fmt.Errorf("make durable what the last run has left: %w", err)
 	}
 	if err := migrate(ctx, conn, missing, db.now); err != nil {
 		return err

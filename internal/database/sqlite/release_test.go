@@ -17,6 +17,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 	"fairlead.dev/fairlead/internal/registry/local/localtest"
 )
@@ -31,11 +32,12 @@ func fixture(version int) string {
 
 // sampled are the rows that every fixture holds.
 var sampled = struct {
-	layer, garbage local.BlobRow
-	upload         local.UploadRow
+	layer, garbage, trashed local.BlobRow
+	upload                  local.UploadRow
 }{
 	layer:   local.BlobRow{Digest: oci.DigestOf(oci.SHA256, []byte("layer")), Size: 5, Key: "00000000000000000000000000000001"},
 	garbage: local.BlobRow{Digest: oci.DigestOf(oci.SHA512, []byte("garbage")), Size: 7, Key: "00000000000000000000000000000002"},
+	trashed: local.BlobRow{Digest: oci.DigestOf(oci.SHA256, []byte("trashed")), Size: 9, Key: "00000000000000000000000000000004"},
 	upload: local.UploadRow{
 		ID: "upload", Repo: "acme/web", Owner: "alice", Key: "00000000000000000000000000000003",
 		Algorithm: oci.SHA256, Hash: []byte{0, 1, 2}, Epoch: "epoch",
@@ -70,7 +72,53 @@ func sample(ctx context.Context, db *DB) error {
 	if err := db.Catalog.PutManifest(ctx, "acme/web", sampledManifest(image.Digest), nil); err != nil {
 		return err
 	}
+	if err := sampleTrash(ctx, db); err != nil {
+		return err
+	}
 	return db.Uploads.Begin(ctx, sampled.upload)
+}
+
+// sampleTrash deletes a tag, and a repository with an index, its image and
+// another image with a blob of its own.
+func sampleTrash(ctx context.Context, db *DB) error {
+	ctx = registry.WithActor(ctx, "alice")
+	image := sampledManifest("")
+	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"old"}); err != nil {
+		return err
+	}
+	if err := db.Catalog.DeleteTag(ctx, "acme/web", "old"); err != nil {
+		return err
+	}
+	for _, b := range []local.BlobRow{sampled.layer, sampled.trashed} {
+		if _, err := db.Catalog.LinkBlob(ctx, "acme/old", b, ""); err != nil {
+			return err
+		}
+	}
+	for _, put := range []struct {
+		m   local.ManifestRow
+		tag oci.Tag
+	}{{image, "web"}, {imageOf([]local.BlobRow{sampled.trashed}), "old"}, {sampledIndex(), "index"}} {
+		if err := db.Catalog.PutManifest(ctx, "acme/old", put.m, []oci.Tag{put.tag}); err != nil {
+			return err
+		}
+	}
+	if err := db.Inspection.MarkDamaged(ctx, []local.BlobRow{sampled.trashed}, true); err != nil {
+		return err
+	}
+	if err := db.Retention.Pulled(ctx, []local.Pull{{Repo: "acme/web", Digest: image.Digest, At: db.now()}}); err != nil {
+		return err
+	}
+	_, err := db.Trash.DeleteRepository(ctx, "acme/old")
+	return err
+}
+
+func sampledIndex() local.ManifestRow {
+	child := sampledManifest("")
+	var m local.ManifestRow
+	m.MediaType, m.Bytes = oci.MediaTypeImageIndex, []byte("index of "+child.Digest)
+	m.Digest, m.Size = oci.DigestOf(oci.SHA256, m.Bytes), int64(len(m.Bytes))
+	m.Content.Children = []oci.Descriptor{child.Descriptor}
+	return m
 }
 
 // TestReleasedSchemas opens a database of every released schema: it is
@@ -98,6 +146,9 @@ func TestReleasedSchemas(t *testing.T) {
 				t.Fatalf("the fixture has version %d, %v", v, err)
 			}
 			db := reopen(t, path, Options{})
+			if m.version >= 2 {
+				answersTrash(t, db)
+			}
 			answers(t, db)
 			intact(t, db)
 			sameSchema(t, db)
@@ -141,6 +192,45 @@ func answers(t *testing.T, db *DB) {
 	keys, err := db.Garbage.AbandonedUploads(ctx, time.Now(), 10)
 	if err != nil || !slices.Equal(keys, []blob.Key{sampled.upload.Key}) {
 		t.Errorf("abandoned: %v, %v", keys, err)
+	}
+}
+
+// answersTrash is for databases of schema 2 and newer.
+func answersTrash(t *testing.T, db *DB) {
+	t.Helper()
+	ctx := t.Context()
+	entries, err := db.Trash.TrashEntries(ctx, local.TrashFilter{}, 0, 10)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("trash: %v, %v", entries, err)
+	}
+	at := localtest.NewClock().Now()
+	want := []local.TrashEntry{
+		{ID: 2, Kind: local.TrashedRepository, Repo: "acme/old", Name: "acme/old", Deleted: at, By: "alice", Manifests: 3, Tags: 3, Bytes: 14},
+		{ID: 1, Kind: local.TrashedTag, Repo: "acme/web", Name: "old", Deleted: at, By: "alice", Tags: 1},
+	}
+	if diff := cmp.Diff(want, entries); diff != "" {
+		t.Errorf("trash (-want +got):\n%s", diff)
+	}
+	for _, e := range entries {
+		if r, err := db.Trash.Restore(ctx, e.ID, false); err != nil || r.Tags != e.Tags || r.Manifests != e.Manifests {
+			t.Errorf("restore of %s: %v, %v", e.Name, r, err)
+		}
+	}
+	for ref, want := range map[oci.Ref]local.ManifestRow{
+		{Tag: "web"}: sampledManifest(""), {Tag: "old"}: imageOf([]local.BlobRow{sampled.trashed}), {Tag: "index"}: sampledIndex(),
+	} {
+		m, err := db.Catalog.Manifest(ctx, "acme/old", ref)
+		if err != nil || !bytes.Equal(m.Bytes, want.Bytes) {
+			t.Errorf("restored manifest %s: %s, %v", ref, m.Digest, err)
+		}
+	}
+	moves, err := db.History.TagMoves(ctx, "acme/web", "old", 0, 10)
+	if err != nil || len(moves) != 3 || moves[1].From != sampledManifest("").Digest || moves[1].To != "" || moves[1].By != "alice" {
+		t.Errorf("history: %v, %v", moves, err)
+	}
+	rows, err := db.Inspection.BlobRows(ctx, 0, 10)
+	if err != nil || len(rows) != 3 || rows[2].BlobRow != sampled.trashed || !rows[2].Damaged {
+		t.Errorf("blob rows: %v, %v", rows, err)
 	}
 }
 
@@ -188,7 +278,9 @@ func writeFixture(t *testing.T, name string) {
 	}
 	out := []string{"PRAGMA foreign_keys = OFF", "BEGIN"}
 	for _, table := range texts(t, db.reading, `SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid`) {
-		out = append(out, texts(t, db.reading, `SELECT sql FROM sqlite_schema WHERE tbl_name = '`+table+`' AND sql IS NOT NULL ORDER BY rowid`)...)
+		if table != "sqlite_sequence" { // SQLite makes it itself
+			out = append(out, texts(t, db.reading, `SELECT sql FROM sqlite_schema WHERE tbl_name = '`+table+`' AND sql IS NOT NULL ORDER BY rowid`)...)
+		}
 		columns := texts(t, db.reading, `SELECT name FROM pragma_table_info('`+table+`') ORDER BY cid`)
 		row := `'INSERT INTO ` + table + ` VALUES (' || quote(` + strings.Join(columns, `) || ', ' || quote(`) + `) || ')'`
 		out = append(out, texts(t, db.reading, `SELECT `+row+` FROM `+table)...)

@@ -36,8 +36,14 @@ func TestManifestBytesLieOnceAndGo(t *testing.T) {
 		}
 		contents(1)
 	}
-	for i, repo := range []oci.Repo{"acme/web", "acme/api"} {
+	for _, repo := range []oci.Repo{"acme/web", "acme/api"} {
 		if err := db.Catalog.DeleteManifest(t.Context(), repo, m.Digest); err != nil {
+			t.Fatal(err)
+		}
+		contents(1) // the trash's
+	}
+	for i, id := range []int64{2, 1} {
+		if err := db.Trash.Purge(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 		contents(int64(1 - i))
@@ -66,14 +72,15 @@ func TestAgainWritesNothing(t *testing.T) {
 	}
 }
 
-// TestUnlinkedAtIsExact: a blob is dated exactly while nobody links it.
+// TestUnlinkedAtIsExact: a blob is dated exactly while nobody holds it.
 func TestUnlinkedAtIsExact(t *testing.T) {
 	t.Parallel()
 	db, b := open(t, Options{}), named(1)
 	wrong := func() {
 		t.Helper()
 		n := number(t, db, `SELECT COUNT(*) FROM blobs b WHERE (unlinked_at IS NULL)
-			<> EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = b.id)`)
+			<> (EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = b.id)
+			OR EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = b.id))`)
 		if n != 0 {
 			t.Error("unlinked_at is wrong")
 		}

@@ -36,6 +36,10 @@ func reopen(t testing.TB, path string, opts Options) *DB {
 // scans are the statements that may read a whole table, with the reason.
 var scans = map[string]string{
 	`SELECT COUNT(*), CAST(COALESCE(SUM(byte_offset), 0) AS BIGINT) FROM uploads`: "a gauge: every open upload counts, and their number is limited",
+	`DELETE FROM uploads WHERE repository = ?`:                                    "a repository is deleted seldom, and the number of uploads is limited",
+	`SELECT COUNT(*) FROM blobs`:                                                  "fsck's progress: it reads all of them anyway",
+	`SELECT COUNT(*) FROM manifests`:                                              "fsck's progress: it reads all of them anyway",
+	`SELECT COUNT(*) FROM trash_manifests`:                                        "fsck's progress: it reads all of them anyway",
 }
 
 var scan = regexp.MustCompile(`^SCAN |USE TEMP B-TREE`)
@@ -52,6 +56,30 @@ func TestPlans(t *testing.T) {
 				t.Errorf("%s\nin:\n%s", step, text)
 			}
 		}
+	}
+}
+
+// TestPlansOfLists: the length of a list changes nothing in how a statement
+// is run. SQLite guesses how much each list and each table holds, and may
+// prefer to walk over a table to a long list.
+func TestPlansOfLists(t *testing.T) {
+	t.Parallel()
+	db, list := open(t, Options{}), regexp.MustCompile(`\((\?,)+\?\)`)
+	seen := map[string][]string{}
+	for _, text := range database.Statements() {
+		format := list.ReplaceAllString(text, "(*)")
+		if format == text {
+			continue
+		}
+		steps := plan(t, db, text)
+		if other, ok := seen[format]; ok && !slices.Equal(steps, other) {
+			t.Errorf("with lists of %d:\n%s\notherwise:\n%s\nin:\n%s",
+				strings.Count(text, "?"), strings.Join(steps, "\n"), strings.Join(other, "\n"), format)
+		}
+		seen[format] = steps
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d statements with lists were found", len(seen))
 	}
 }
 
@@ -116,7 +144,11 @@ func TestStores(t *testing.T) {
 			clock := localtest.NewClock()
 			db := open(t, Options{Now: clock.Now})
 			db.reader.seen, db.writer.tx.seen = see, see
-			return localtest.Stores{Catalog: db.Catalog, Uploads: db.Uploads, Garbage: db.Garbage, Clock: clock}
+			return localtest.Stores{
+				Catalog: db.Catalog, Uploads: db.Uploads, Garbage: db.Garbage,
+				Trash: db.Trash, History: db.History, Retention: db.Retention,
+				Inspection: db.Inspection, Snapshot: db.Snapshot, Clock: clock,
+			}
 		})
 	}
 	if !t.Run("contract", contract) {

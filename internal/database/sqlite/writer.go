@@ -25,6 +25,8 @@ type writer struct {
 	tx        *transaction
 	committed func(writes int, took time.Duration, err error) // may be nil
 	relaxed   bool                                            // what synchronous is set to; the leader's
+	log       string                                          // the path of the write-ahead log
+	suspect   bool                                            // what is read of it may not be on the disk; the leader's
 
 	mu     sync.Mutex
 	queue  []*write
@@ -174,7 +176,7 @@ func (w *writer) transact(batch []*write, durable bool) error {
 	if err := w.setSync(!durable); err != nil {
 		return err
 	}
-	if err := w.control("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
 	kept := 0
@@ -192,9 +194,30 @@ func (w *writer) transact(batch []*write, durable bool) error {
 		return w.rollback(nil)
 	}
 	if err := w.control("COMMIT"); err != nil {
+		w.suspect = true
 		return w.rollback(err)
 	}
 	return nil
+}
+
+// begin begins a transaction, on a log that is on the disk as it is read.
+func (w *writer) begin() error {
+	if err := w.control("BEGIN IMMEDIATE"); err != nil || !w.suspect {
+		return err
+	}
+	if err := rewrite(w.log); err != nil {
+		return w.rollback(fmt.Errorf("write the log again: %w", classify(err)))
+	}
+	w.suspect = false
+	return nil
+}
+
+// settle makes durable all that is read.
+func (w *writer) settle() error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	return w.rollback(nil)
 }
 
 // step runs one write; its failure undoes nothing but itself. An error means

@@ -113,8 +113,8 @@ type Uploads interface {
 // a key that a blob row or an open upload names.
 type Garbage interface {
 	// Forget removes the rows of at most n blobs that no repository has a
-	// link to and that were made or last unlinked before the given time,
-	// save those that keep names, and returns them: their keys may be
+	// link to, that no manifest in the trash names and that were made or last
+	// let go before the given time, save those that keep names, and returns them: their keys may be
 	// deleted, they will never be named again.
 	Forget(ctx context.Context, before time.Time, n int, keep func(oci.Digest) bool) ([]BlobRow, error)
 	// AbandonedUploads removes the rows of at most n uploads that nobody

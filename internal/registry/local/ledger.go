@@ -22,6 +22,7 @@ type ledger struct {
 	turns  map[string]chan struct{}
 	keys   map[blob.Key]bool
 	begins map[string]int // uploads being begun, by owner
+	held   map[blob.Key]bool
 }
 
 // ownerLoad is what one owner has in flight; bytes are those that no row
@@ -32,7 +33,7 @@ type ownerLoad struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{owners: map[string]*ownerLoad{}, turns: map[string]chan struct{}{}, keys: map[blob.Key]bool{}, begins: map[string]int{}}
+	return &ledger{owners: map[string]*ownerLoad{}, turns: map[string]chan struct{}{}, keys: map[blob.Key]bool{}, begins: map[string]int{}, held: map[blob.Key]bool{}}
 }
 
 // begin counts in an upload that is being begun, until done is called, and
@@ -91,11 +92,24 @@ func (l *ledger) grow(owner string, bytes int64) int64 {
 	return o.bytes
 }
 
-// writing tells whether a request is appending to the key.
+// hold keeps a key that no row names from the sweep, until release.
+func (l *ledger) hold(key blob.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held[key] = true
+}
+
+func (l *ledger) release(key blob.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, key)
+}
+
+// writing tells whether a request is appending to the key, or holds it.
 func (l *ledger) writing(key blob.Key) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.keys[key]
+	return l.keys[key] || l.held[key]
 }
 
 // turn waits until nobody else works on the upload and returns the function

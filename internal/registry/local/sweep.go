@@ -297,9 +297,6 @@ func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func
 		old = old[:0]
 		seen(n)
 		for _, k := range unknown {
-			if r.load.writing(k) {
-				continue
-			}
 			if err := found(k); err != nil {
 				return err
 			}
@@ -311,7 +308,9 @@ func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func
 			return fmt.Errorf("list the store: %w", err)
 		}
 		n++
-		if !e.Modified.Before(before) {
+		// Asked before the rows are: what nobody writes any more has its row
+		// by then, if it ever gets one.
+		if !e.Modified.Before(before) || r.load.writing(e.Key) {
 			continue
 		}
 		if old = append(old, e.Key); len(old) == sweepBatch {

@@ -187,7 +187,8 @@ type Inspection interface {
 	// BlobRows gives at most n with IDs above after.
 	BlobRows(ctx context.Context, after int64, n int) ([]BlobCheck, error)
 	// ManifestRows gives at most n with IDs above after, live ones; trashed
-	// ones when trashed is set.
+	// ones when trashed is set. Fewer than n may be given before the end, none
+	// only there.
 	ManifestRows(ctx context.Context, trashed bool, after int64, n int) ([]ManifestCheck, error)
 	// MarkDamaged notes blobs whose bytes are missing or wrong (or are good
 	// again), unless a row has another key by now. The next push of the digest

@@ -57,6 +57,7 @@ func (r *Registry) Upload(ctx context.Context, repo oci.Repo, s registry.Session
 	}
 	u := &upload{r: r, row: row, hash: algorithm.New(), once: s.OneRequest}
 	if u.once {
+		r.load.hold(row.Key)
 		return u, nil
 	}
 	others, begun := r.load.begin(s.Owner)
@@ -101,7 +102,14 @@ func tooMuchUnfinished(n int64) error {
 func (u *upload) ID() string      { return u.row.ID }
 func (u *upload) Offset() int64   { return u.row.Offset }
 func (u *upload) MinChunk() int64 { return 0 }
-func (u *upload) Close() error    { return nil }
+
+// Close implements registry.Upload. By now a key that is a blob's has its row.
+func (u *upload) Close() error {
+	if u.once {
+		u.r.load.release(u.row.Key)
+	}
+	return nil
+}
 
 // Append implements registry.Upload.
 func (u *upload) Append(ctx context.Context, offset int64, body io.Reader) error {
@@ -148,6 +156,7 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 	if errors.Is(err, blob.ErrSealed) {
 		return 0, errors.Join(notSurvived(), err, u.abandon(ctx))
 	}
+	err = u.unlessSwept(ctx, err)
 	if end < before {
 		lost := fmt.Errorf("the store holds %d bytes of upload %s, %d were acknowledged", end, u.row.ID, before)
 		return 0, errors.Join(lost, err, u.drop(ctx))
@@ -271,7 +280,19 @@ func (u *upload) unsealed(ctx context.Context, digest oci.Digest, err error) err
 	if errors.Is(err, blob.ErrFull) {
 		err = diskFull("upload the blob again", err)
 	}
+	err = u.unlessSwept(ctx, err)
 	return errors.Join(fmt.Errorf("seal blob %s: %w", digest, err), u.drop(ctx))
+}
+
+// unlessSwept makes the error of bytes that are gone that of an unknown
+// upload, if its row is gone as well: it was abandoned until this moment, and
+// the sweep came first.
+func (u *upload) unlessSwept(ctx context.Context, err error) error {
+	if u.once || !errors.Is(err, blob.ErrNotFound) {
+		return err
+	}
+	_, unknown := u.r.o.Uploads.Load(context.WithoutCancel(ctx), u.row.Repo, u.row.Owner, u.row.ID)
+	return errors.Join(unknown, err)
 }
 
 // Cancel implements registry.Upload.

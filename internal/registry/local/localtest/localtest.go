@@ -1,5 +1,5 @@
-// Package localtest is the contract of local.Catalog, local.Uploads and
-// local.Garbage as a suite of tests, for every database that keeps them.
+// Package localtest is the contract of local.Catalog and the other stores of
+// the registry as a suite of tests, for every database that keeps them.
 //
 // It says nothing of how things are stored: each test does what the registry
 // does and looks at what the registry would see.
@@ -22,12 +22,17 @@ import (
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
-// Stores are the three of one empty database. They date rows by Clock.
+// Stores are those of one empty database. They date rows by Clock.
 type Stores struct {
-	Catalog local.Catalog
-	Uploads local.Uploads
-	Garbage local.Garbage
-	Clock   *Clock
+	Catalog    local.Catalog
+	Uploads    local.Uploads
+	Garbage    local.Garbage
+	Trash      local.Trash
+	History    local.History
+	Retention  local.Retention
+	Inspection local.Inspection
+	Snapshot   local.Snapshot
+	Clock      *Clock
 }
 
 // Clock stands still unless a test lets it pass.

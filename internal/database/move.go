@@ -1,0 +1,109 @@
+package database
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/registry/local"
+)
+
+const (
+	tagTarget = `SELECT t.manifest_id, m.digest FROM tags t
+JOIN manifests m ON m.id = t.manifest_id
+WHERE t.repository_id = ? AND t.name = ?`
+
+	addTag = `INSERT INTO tags (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`
+
+	addMove = `INSERT INTO tag_moves (repository, name, moved_at, moved_by, from_digest, to_digest)
+VALUES (?, ?, ?, ?, ?, ?)`
+
+	movePage = `SELECT id, name, moved_at, moved_by, from_digest, to_digest FROM tag_moves
+WHERE repository = ? AND id < ? ORDER BY id DESC LIMIT ?`
+
+	movePageOfTag = `SELECT id, name, moved_at, moved_by, from_digest, to_digest FROM tag_moves
+WHERE repository = ? AND name = ? AND id < ? ORDER BY id DESC LIMIT ?`
+)
+
+// act is who does what a transaction does, and when.
+type act struct {
+	at int64 // microseconds since 1970
+	by string
+}
+
+func actNow(ctx context.Context, now func() time.Time) act {
+	return act{at: now().UnixMicro(), by: registry.Actor(ctx)}
+}
+
+// place is a repository inside a transaction.
+type place struct {
+	repo oci.Repo
+	id   int64
+}
+
+// target is the manifest that a tag names; id is 0 where there is no tag.
+type target struct {
+	id     int64
+	digest oci.Digest
+}
+
+func targetOf(ctx context.Context, q Queryer, repository int64, tag oci.Tag) (target, error) {
+	var t target
+	_, err := q.Row(ctx, tagTarget, []any{repository, string(tag)}, &t.id, &t.digest)
+	return t, err
+}
+
+// pointTag lets the tag name the manifest and notes that it moved. A tag that
+// names it already costs one search and writes nothing.
+func pointTag(ctx context.Context, tx Queryer, a act, p place, tag oci.Tag, to target) (moved bool, err error) {
+	from, err := targetOf(ctx, tx, p.id, tag)
+	if err != nil || from.id == to.id {
+		return false, err
+	}
+	if _, err := tx.Exec(ctx, addTag, p.id, string(tag), to.id, a.at); err != nil {
+		return false, err
+	}
+	return true, noteMove(ctx, tx, a, p.repo, tag, from.digest, to.digest)
+}
+
+func noteMove(ctx context.Context, tx Queryer, a act, repo oci.Repo, tag oci.Tag, from, to oci.Digest) error {
+	_, err := tx.Exec(ctx, addMove, string(repo), string(tag), a.at, a.by, string(from), string(to))
+	return err
+}
+
+// History is local.History in SQL.
+type History struct {
+	db Engine
+}
+
+var _ local.History = (*History)(nil)
+
+// NewHistory reads the history in db.
+func NewHistory(db Engine) *History { return &History{db: db} }
+
+// TagMoves is a page of moves, newest first.
+func (h *History) TagMoves(ctx context.Context, repo oci.Repo, tag oci.Tag, before int64, n int) ([]local.TagMove, error) {
+	if n <= 0 {
+		return nil, nil
+	}
+	before = orNewest(before)
+	text, args := movePage, []any{string(repo), before, n}
+	if tag != "" {
+		text, args = movePageOfTag, []any{string(repo), string(tag), before, n}
+	}
+	var page []local.TagMove
+	err := h.db.Rows(ctx, text, args, func(scan func(...any) error) error {
+		m := local.TagMove{Repo: repo}
+		var at int64
+		err := scan(&m.ID, &m.Tag, &at, &m.By, &m.From, &m.To)
+		m.At = moment(at)
+		page = append(page, m)
+		return err
+	})
+	if err != nil {
+		return nil, failed(err, "read the tag history of %s", repo)
+	}
+	return page, nil
+}
