@@ -133,6 +133,10 @@ func (t *Trash) hide(ctx context.Context, e local.TrashEntry, namespace string, 
 // repositoriesOf gives those whose first path element is namespace. Error:
 // NAME_UNKNOWN when there is none.
 func repositoriesOf(ctx context.Context, q Queryer, namespace string) ([]place, error) {
+	unknown := oci.Errorf(oci.CodeNameUnknown, "the namespace %q has no repository: check its name (it is what stands before the first slash)", namespace)
+	if namespace != namespaceOf(oci.Repo(namespace)) {
+		return nil, unknown
+	}
 	var places []place
 	own := place{repo: oci.Repo(namespace)}
 	found, err := q.Row(ctx, repositoryByName, []any{namespace}, &own.id)
@@ -142,15 +146,15 @@ func repositoriesOf(ctx context.Context, q Queryer, namespace string) ([]place, 
 	if found {
 		places = append(places, own)
 	}
-	after := '/' + 1
-	err = q.Rows(ctx, repositoriesBetween, []any{namespace + "/", namespace + string(rune(after))}, func(scan func(...any) error) error {
+	const slash, afterSlash = "/", "0"
+	err = q.Rows(ctx, repositoriesBetween, []any{namespace + slash, namespace + afterSlash}, func(scan func(...any) error) error {
 		var p place
 		err := scan(&p.id, &p.repo)
 		places = append(places, p)
 		return err
 	})
 	if err == nil && len(places) == 0 {
-		err = oci.Errorf(oci.CodeNameUnknown, "the namespace %s has no repository: check its name", namespace)
+		err = unknown
 	}
 	return places, err
 }

@@ -57,6 +57,12 @@ func campaign(t *testing.T, seed uint64, cuts int) {
 	for life := range cuts {
 		name := fmt.Sprintf("life %d of seed %d", life, seed)
 		live(t, disk, h, r, name)
+		if r.IntN(4) == 0 {
+			// Only the server dies. What it had written is there, and what it
+			// promises from now on must not rest on it.
+			disk.Thaw()
+			live(t, disk, h, r, name+", continued")
+		}
 		disk = disk.Cut(seed + uint64(life)<<32)
 		integrity(t, disk)
 		if t.Failed() {
@@ -84,7 +90,7 @@ func live(t *testing.T, disk *layer.Disk, h *history, r *rand.Rand, name string)
 	}
 	began := time.Now()
 	s, err := boot(t, disk)
-	defer s.powerOff()
+	defer s.powerOff() // before the disk is cut or goes on
 	if errors.Is(err, errPower) {
 		t.Logf("%s: cut while it started, at event %d", name, events)
 		return
@@ -103,7 +109,8 @@ func live(t *testing.T, disk *layer.Disk, h *history, r *rand.Rand, name string)
 	}
 	timer := time.AfterFunc(lifeTime, disk.Freeze)
 	defer timer.Stop()
-	c := work(s, h, r.Uint64(), fmt.Sprintf("s%dl%d", r.Uint32(), events))
+	c := newCrew(s, h, fmt.Sprintf("s%dl%d", r.Uint32(), events))
+	c.work(r.Uint64())
 	s.powerOff()
 	report(t, s, name, c.faults, nil)
 	t.Logf("%s: %d events; start and check %s, work %s: %v; %d promises", name, disk.Events(),

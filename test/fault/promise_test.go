@@ -17,7 +17,8 @@ import (
 )
 
 // promises looks at everything that was promised, and gives what was broken.
-// Error: errPower if the disk froze meanwhile.
+// What is found to be so must stay so: a start leaves nothing that is seen and
+// not durable. Error: errPower if the disk froze meanwhile.
 func promises(s *server, h *history) (broken []string, err error) {
 	present := map[thing]string{}
 	for _, t := range h.things() {

@@ -232,8 +232,14 @@ func (b *buffer) has(texts ...string) bool {
 	return true
 }
 
-// tail is the end of the log.
+// tail is what the log says of failures, and its end.
 func (b *buffer) tail() string {
 	log := b.String()
-	return log[max(0, len(log)-8000):]
+	var text strings.Builder
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"level":"ERROR"`) && text.Len() < 8000 {
+			text.WriteString(line)
+		}
+	}
+	return text.String() + "…\n" + log[max(0, len(log)-3000):]
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type crew struct {
 	s    *server
 	h    *history
 	life string
+	// refusing says that the disk is made to fail: what comes of it is an
+	// internal error, and no fault.
+	refusing atomic.Bool
 
 	mu     sync.Mutex
 	shared []held   // what stays for good, for all to mount, tag and pull
@@ -35,18 +39,20 @@ type held struct {
 	blobs        [][]byte
 }
 
+func newCrew(s *server, h *history, life string) *crew {
+	return &crew{s: s, h: h, life: life, acts: map[string]int{}}
+}
+
 // work until the disk is frozen.
-func work(s *server, h *history, seed uint64, life string) *crew {
-	c := &crew{s: s, h: h, life: life, acts: map[string]int{}}
+func (c *crew) work(seed uint64) {
 	var group sync.WaitGroup
 	for id := range workers {
 		group.Go(func() {
-			w := &worker{crew: c, rand: rand.New(rand.NewPCG(seed, uint64(id))), name: fmt.Sprintf("%s-w%d", life, id)}
+			w := &worker{crew: c, rand: rand.New(rand.NewPCG(seed, uint64(id))), name: fmt.Sprintf("%s-w%d", c.life, id)}
 			w.run()
 		})
 	}
 	group.Wait()
-	return c
 }
 
 func (c *crew) fault(format string, args ...any) {
@@ -127,7 +133,9 @@ func (w *worker) failed(format string, args ...any) {
 	case <-w.s.frozen():
 		w.down = true
 	default:
-		w.fault(format, args...)
+		if !w.refusing.Load() {
+			w.fault(format, args...)
+		}
 	}
 }
 
@@ -155,7 +163,7 @@ func (w *worker) content() []byte {
 	if w.rand.IntN(30) == 0 {
 		size = 2<<20 + w.rand.IntN(2<<20) // beyond one early writeback
 	}
-	b := []byte(fmt.Sprintf("%s-%d;", w.name, w.count))
+	b := fmt.Appendf(nil, "%s-%d;", w.name, w.count)
 	var key [32]byte
 	copy(key[:], b)
 	more := make([]byte, size)
@@ -213,7 +221,8 @@ func (w *worker) start(repo string, content []byte, upTo, chunk int) *upload {
 // a manifest by tag.
 func (w *worker) pushImage() {
 	repo := w.repo()
-	blobs := [][]byte{w.content()[:20]}
+	w.count++
+	blobs := [][]byte{fmt.Appendf(nil, `{"config of":"%s-%d"}`, w.name, w.count)}
 	for range w.rand.IntN(3) {
 		blobs = append(blobs, w.content())
 	}

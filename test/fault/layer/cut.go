@@ -11,11 +11,11 @@ const (
 
 // survivor decides what a power cut leaves of what was not synced.
 type survivor struct {
-	rand *rand.Rand
-	keep float64 // the share that survives
-	torn float64 // the share of pages that survive in part
-	nods map[*node]*node
-	into *Disk
+	rand  *rand.Rand
+	keep  float64 // the share that survives
+	torn  float64 // the share of pages that survive in part
+	nodes map[*node]*node
+	into  *Disk
 }
 
 // Cut is the disk that is found after the power came back. The old one must be
@@ -24,11 +24,22 @@ func (d *Disk) Cut(seed uint64) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := rand.New(rand.NewPCG(seed, 0x6c6f7374))
-	s := &survivor{
-		rand: r, nods: map[*node]*node{}, into: New(d.opts),
+	return d.survive(&survivor{
+		rand: r,
 		keep: []float64{0, 0.1, 0.5, 0.5, 0.9, 1}[r.IntN(6)],
 		torn: []float64{0, 0.1, 0.5}[r.IntN(3)],
-	}
+	})
+}
+
+// CutAll is Cut of a disk on which nothing survived that was not synced.
+func (d *Disk) CutAll() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.survive(&survivor{rand: rand.New(rand.NewPCG(0, 0))})
+}
+
+func (d *Disk) survive(s *survivor) *Disk {
+	s.nodes, s.into = map[*node]*node{}, New(d.opts)
 	s.folder(d.root, s.into.root)
 	return s.into
 }
@@ -37,7 +48,7 @@ func (s *survivor) coin() bool { return s.rand.Float64() < s.keep }
 
 // folder decides the names of a folder, and then what they mean.
 func (s *survivor) folder(old, now *node) {
-	s.nods[old] = now
+	s.nodes[old] = now
 	now.mode, now.durableMode, now.uid, now.gid = old.durableMode, old.durableMode, old.uid, old.gid
 	for _, e := range old.pending {
 		if s.coin() {
@@ -46,11 +57,11 @@ func (s *survivor) folder(old, now *node) {
 	}
 	for _, name := range names(old.durableEntries) {
 		was := old.durableEntries[name]
-		child := s.nods[was]
+		child := s.nodes[was]
 		if child == nil {
 			child = s.into.add(was.folder, was.durableMode)
 			child.uid, child.gid = was.uid, was.gid
-			s.nods[was] = child
+			s.nodes[was] = child
 			if was.folder {
 				s.folder(was, child)
 			} else {

@@ -46,6 +46,10 @@ type Fault struct {
 	Err syscall.Errno
 	// Short, if above 0, is how many bytes of a Write are taken at most.
 	Short int
+	// Delay is how long the operation takes; others go on meanwhile.
+	Delay time.Duration
+	// Freeze the disk before the operation.
+	Freeze bool
 }
 
 // Options of a Disk; the zero value is the pessimist's.
@@ -90,6 +94,20 @@ func (d *Disk) Hook(hook func(Op) Fault) {
 	d.hook = hook
 }
 
+// Do runs fn while no operation runs: it may look at what a Hook writes.
+func (d *Disk) Do(fn func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fn()
+}
+
+// Grow changes the capacity, bytes.
+func (d *Disk) Grow(capacity int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opts.Capacity = capacity
+}
+
 // Events counts the operations so far that changed the disk or made something
 // durable.
 func (d *Disk) Events() int {
@@ -121,7 +139,11 @@ func (d *Disk) stop() {
 }
 
 // Frozen is closed when the disk is frozen.
-func (d *Disk) Frozen() <-chan struct{} { return d.frozen }
+func (d *Disk) Frozen() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.frozen
+}
 
 // Fail makes a frozen disk refuse everything, also to those who wait. Call it
 // when nobody is left who could answer for what he asked: after kill -9.
@@ -134,6 +156,14 @@ func (d *Disk) Fail() {
 	default:
 		close(d.dead)
 	}
+}
+
+// Thaw makes a disk that Fail ended go on as if only the program had been
+// killed: everything it had written is there, and as little durable as before.
+func (d *Disk) Thaw() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.freeze, d.frozen, d.dead = 0, make(chan struct{}), make(chan struct{})
 }
 
 // enter begins an operation on a node and returns with the lock held, unless
@@ -150,10 +180,11 @@ func (d *Disk) enter(op Op, id uint64, name string) (*node, Fault, syscall.Errno
 			d.stop()
 		}
 	}
+	frozen, dead := d.frozen, d.dead
 	select {
-	case <-d.frozen:
+	case <-frozen:
 		d.mu.Unlock()
-		<-d.dead
+		<-dead
 		return nil, Fault{}, syscall.EIO
 	default:
 	}
@@ -161,6 +192,22 @@ func (d *Disk) enter(op Op, id uint64, name string) (*node, Fault, syscall.Errno
 	if d.hook != nil {
 		op.Path = path.Join(n.path(), name)
 		f = d.hook(op)
+	}
+	if f.Freeze {
+		d.stop()
+		d.mu.Unlock()
+		<-dead
+		return nil, f, syscall.EIO
+	}
+	if f.Delay > 0 {
+		d.mu.Unlock()
+		select {
+		case <-frozen:
+			<-dead
+			return nil, f, syscall.EIO
+		case <-time.After(f.Delay):
+		}
+		d.mu.Lock()
 	}
 	if f.Err == 0 {
 		return n, f, 0

@@ -75,6 +75,13 @@ func Run(t *testing.T, open func(t *testing.T) Stores) {
 		{"Blob", blobCases},
 		{"Upload", uploadCases},
 		{"Garbage", garbageCases},
+		{"Trash", trashCases},
+		{"Repository", repositoryCases},
+		{"Restore", restoreCases},
+		{"History", historyCases},
+		{"Link", linkCases},
+		{"Untagged", untaggedCases},
+		{"Inspection", inspectionCases},
 		{"Race", raceCases},
 	}
 	for _, g := range groups {
