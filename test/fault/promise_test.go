@@ -2,6 +2,7 @@ package fault
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" //nolint:depguard // SQLite itself is asked about the file
 
 	"fairlead.dev/fairlead/test/fault/layer"
 )
@@ -198,21 +199,34 @@ func integrity(t *testing.T, disk *layer.Disk) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for _, pragma := range []string{"integrity_check", "foreign_key_check"} {
-		rows, err := db.QueryContext(t.Context(), "PRAGMA "+pragma)
-		if err != nil {
-			t.Errorf("PRAGMA %s: %v", pragma, err)
-			return
-		}
-		for rows.Next() {
-			var text sql.NullString
-			if err := rows.Scan(&text); err != nil || pragma != "integrity_check" || text.String != "ok" {
-				t.Errorf("PRAGMA %s: %q %v", pragma, text.String, err)
-				break
-			}
-		}
-		if err := rows.Close(); err != nil {
-			t.Errorf("PRAGMA %s: %v", pragma, err)
+	for pragma, want := range map[string][]string{"integrity_check": {"ok"}, "foreign_key_check": nil} {
+		if got, err := query(t, db, "PRAGMA "+pragma); err != nil || !slices.Equal(got, want) {
+			t.Errorf("PRAGMA %s: %q, %v", pragma, got, err)
 		}
 	}
+}
+
+// query gives the first column.
+func query(t *testing.T, db *sql.DB, text string) (list []string, err error) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), text)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		row := make([]any, len(columns))
+		for i := range row {
+			row[i] = &sql.NullString{}
+		}
+		if err := rows.Scan(row...); err != nil {
+			return nil, err
+		}
+		list = append(list, row[0].(*sql.NullString).String)
+	}
+	return list, rows.Err()
 }

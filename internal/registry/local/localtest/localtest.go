@@ -83,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) Stores) {
 		{"Untagged", untaggedCases},
 		{"Inspection", inspectionCases},
 		{"Race", raceCases},
+		{"TrashRace", trashRaceCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
