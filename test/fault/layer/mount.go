@@ -28,6 +28,25 @@ func Usable() error {
 	return f.Close()
 }
 
+// Tidy ends the mounts of disks whose process has died. Call it before the
+// first Mount of a process; errors do not matter to it.
+func Tidy() {
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || fields[2] != "fuse.fault" {
+			continue
+		}
+		var st syscall.Statfs_t // what stat says may be cached
+		if err := syscall.Statfs(fields[1], &st); errors.Is(err, syscall.ENOTCONN) {
+			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)
+		}
+	}
+}
+
 // Mount serves the disk on a folder that exists. Touch the folder from other
 // processes only. A file whose name begins with one of cached stays in the
 // kernel's page cache when it is opened again, the others are read again. The
