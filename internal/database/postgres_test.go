@@ -99,7 +99,7 @@ func startPostgreSQL(t *testing.T) *exec.Cmd {
 	run("pg_ctl", "--pgdata", data, "--log", filepath.Join(dir, "log"), "--wait", "start",
 		"--options", "-c listen_addresses='' -c unix_socket_directories="+dir+" -c fsync=off")
 	t.Cleanup(func() {
-		stop := exec.Command(filepath.Join(bin, "pg_ctl"), "--pgdata", data, "--mode", "immediate", "stop") //nolint:noctx // the test's context has ended by now
+		stop := exec.Command(filepath.Join(bin, "pg_ctl"), "--pgdata", data, "--mode", "immediate", "stop")
 		stop.SysProcAttr, stop.Dir = who, dir
 		if out, err := stop.CombinedOutput(); err != nil {
 			t.Errorf("stop PostgreSQL: %v\n%s", err, out)
