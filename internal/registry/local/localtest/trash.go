@@ -167,8 +167,8 @@ var trashCases = []testCase{
 		}
 		signature, tagged, indexed := put(m.Digest, "signature"), put(m.Digest, "tagged", "sbom"), put(m.Digest, "indexed")
 		s.put("acme/web", s.index(indexed.Descriptor), "index")
-		second, third := put(signature.Digest, "2"), local.ManifestRow{}
-		third = put(second.Digest, "3")
+		second := put(signature.Digest, "2")
+		third := put(second.Digest, "3")
 		other := put(newBlob("other").Digest, "of another")
 		e := s.deleted("acme/web", m)
 		s.equal("manifests", e.Manifests, 4)
