@@ -31,7 +31,7 @@ var kinds = []string{
 	"push", "push", "push", "put", "put", "put", "put by digest", "put by digest", "wrong digest", "tags", "tags",
 	"whole", "whole", "whole", "whole", "whole wrong", "whole cut",
 	"begin", "append", "append", "append", "append wrong", "append cut", "commit", "commit wrong", "cancel", "foreign upload",
-	"mount", "mount", "delete tag", "delete tag", "delete manifest", "delete manifest", "delete blob", "delete blob", "delete blob",
+	"mount", "mount", "delete tag", "delete tag", "delete manifest", "delete manifest", "delete subject", "delete blob", "delete blob", "delete blob",
 	"get tag", "get digest", "stat", "read", "read", "list tags", "list referrers", "list referrers", "list repositories",
 	"sweep", "pass", "restart", "keys",
 }
@@ -88,10 +88,8 @@ func (d *duel) do(s step) error {
 	case "delete tag":
 		err := d.p.DeleteManifest(ctx, repo, oci.Ref{Tag: tag})
 		return differs(err, d.m.deleteManifest(repo, oci.Ref{Tag: tag}))
-	case "delete manifest":
-		ref := oci.Ref{Digest: digestOf(x, s.c)}
-		err := d.p.DeleteManifest(ctx, repo, ref)
-		return differs(err, d.m.deleteManifest(repo, ref))
+	case "delete manifest", "delete subject":
+		return d.deleteManifest(s, repo, x)
 	case "delete blob":
 		digest := content.Digest()
 		if of := x.blobs; s.d%2 == 0 && len(of) > 0 {
@@ -109,6 +107,26 @@ func (d *duel) do(s step) error {
 		return d.list(s, repo, x)
 	}
 	return d.house(s)
+}
+
+// deleteManifest, or its subject, with a look before and after: what was read
+// and cached must be forgotten.
+func (d *duel) deleteManifest(s step, repo oci.Repo, x *thing) error {
+	itself := oci.Ref{Digest: x.Digest()}
+	ref := itself
+	if s.kind == "delete subject" && x.subject != "" {
+		ref.Digest = x.subject
+	} else if s.kind == "delete manifest" {
+		ref.Digest = digestOf(x, s.c)
+	}
+	if err := d.get(repo, itself); err != nil {
+		return err
+	}
+	err := d.p.DeleteManifest(ctx, repo, ref)
+	if err := differs(err, d.m.deleteManifest(repo, ref)); err != nil {
+		return err
+	}
+	return d.get(repo, itself)
 }
 
 // digestOf a manifest, sometimes the longer one.
@@ -163,9 +181,9 @@ func (d *duel) put(s step, repo oci.Repo, x *thing) error {
 	return nil
 }
 
-// fill gives the repository what the manifest needs.
+// fill gives the repository what the manifest needs, and its subject.
 func (d *duel) fill(repo oci.Repo, x *thing) error {
-	for _, digest := range slices.Concat(x.blobs, x.children) {
+	for _, digest := range slices.Concat(x.blobs, x.children, []oci.Digest{x.subject}) {
 		for i, c := range d.s.blobs {
 			if c.Digest() != digest {
 				continue
@@ -420,7 +438,9 @@ func (d *duel) house(s step) error {
 			return fmt.Errorf("swept %+v, the model %+v (%w)", got, want, err)
 		}
 	case "pass":
-		by := []time.Duration{time.Second, 20 * time.Minute, 30 * time.Minute, time.Hour, 6 * time.Hour}[s.a%5]
+		by := []time.Duration{
+			time.Second, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour, 6 * time.Hour, 5 * 24 * time.Hour,
+		}[s.a%8]
 		d.p.pass(by)
 		d.m.now = d.m.now.Add(by)
 	case "restart":

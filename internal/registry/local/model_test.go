@@ -189,29 +189,55 @@ func (m *model) deleteManifest(repo oci.Repo, ref oci.Ref) oci.Code {
 	if ref.Digest == "" {
 		delete(r.tags, ref.Tag)
 	} else {
-		r.remove(d, &e)
+		for d := range r.family(d) {
+			r.remove(d, &e)
+		}
 	}
 	m.trash = append(m.trash, e)
 	return ""
 }
 
-// remove takes a manifest away with its tags, and with its referrers that
-// have none.
+// family is what goes with a manifest: its referrers, and theirs, that have no
+// tag and are in no index that stays.
+func (r *modelRepo) family(root oci.Digest) map[oci.Digest]bool {
+	going := map[oci.Digest]bool{root: true}
+	for grown := true; grown; {
+		grown = false
+		for d, x := range r.manifests {
+			if going[x.subject] && !going[d] && !r.tagged(d) && !r.inOther(going, d) {
+				going[d], grown = true, true
+			}
+		}
+	}
+	return going
+}
+
+func (r *modelRepo) tagged(d oci.Digest) bool {
+	for _, named := range r.tags {
+		if named == d {
+			return true
+		}
+	}
+	return false
+}
+
+// inOther tells whether an index that is not going names the manifest.
+func (r *modelRepo) inOther(going map[oci.Digest]bool, d oci.Digest) bool {
+	for parent, x := range r.manifests {
+		if !going[parent] && slices.Contains(x.children, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes a manifest away with its tags.
 func (r *modelRepo) remove(d oci.Digest, e *modelEntry) {
 	e.blobs = append(e.blobs, r.manifests[d].blobs...)
 	delete(r.manifests, d)
 	for t, named := range r.tags {
 		if named == d {
 			delete(r.tags, t)
-		}
-	}
-	for other, x := range r.manifests {
-		tagged := false
-		for _, named := range r.tags {
-			tagged = tagged || named == other
-		}
-		if x.subject == d && !tagged && r.manifests[other] != nil {
-			r.remove(other, e)
 		}
 	}
 }

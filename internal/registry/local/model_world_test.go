@@ -59,6 +59,7 @@ func newStock(t *testing.T) *stock {
 	}
 	nested := s.manifests[len(s.manifests)-1].Content
 	s.index(t, nested, s.manifests[5].Content)
+	s.index(t, s.manifests[6].Content, s.manifests[0].Content) // with a referrer among its children
 	s.untyped(t)
 	s.manifests = append(s.manifests, &thing{
 		Content: registrytest.Content{MediaType: oci.MediaTypeImageIndex, Bytes: []byte(`{"schemaVersion":2,"layers":[]}`)}, broken: true,

@@ -53,7 +53,8 @@ func together(t *testing.T, seed uint64, n int) error {
 	c.s.repos, c.s.tags = c.s.repos[:2], c.s.tags[:2]
 	// A handful of each, so that they meet: images that share blobs, one
 	// that refers to another, an index.
-	c.s.manifests = slices.Concat(c.s.manifests[:2], c.s.manifests[6:7], c.s.manifests[15:16])
+	list := c.s.manifests
+	c.s.manifests = slices.Concat(list[:2], list[6:7], list[len(list)-2:len(list)-1])
 	errs := make([]error, 9)
 	var group, busy sync.WaitGroup
 	stop := make(chan struct{})
@@ -222,16 +223,16 @@ func (keepLinks) UnneededLinks(context.Context, time.Time, string, int) ([]local
 }
 
 func (c *crowd) deleteManifest(repo oci.Repo, x *thing) error {
-	for _, other := range c.s.manifests {
-		if other.subject == x.Digest() {
-			return nil // its referrers would go with it
-		}
-	}
 	start := c.h.tick()
 	err := c.p.DeleteManifest(ctx, repo, oci.Ref{Digest: x.Digest()})
 	if err == nil {
 		for _, tag := range c.s.tags {
 			c.h.took(start, cell{'t', repo, string(tag)}, string(x.Digest()))
+		}
+		for _, r := range c.s.manifests {
+			if r.subject == x.Digest() { // goes along if it has no tag
+				c.h.mayTake(start, cell{'m', repo, string(r.Digest())}, there)
+			}
 		}
 	}
 	return c.removed(start, cell{'m', repo, string(x.Digest())}, gone, err)
