@@ -15,7 +15,7 @@ need_go() {
 	fi
 	have=$(go env GOVERSION)
 	have=${have#go}
-	if [ "$(printf '%s\n' "$want" "${have%%[- ]*}" | sort -V | head -n 1)" != "$want" ]; then
+	if [ "$(printf '%s\n' "$want" "${have%%[- ]*}" | sort -V | sed -n 1p)" != "$want" ]; then
 		say "Go $have is too old: install Go $want or newer (https://go.dev/dl)"
 		exit 1
 	fi
