@@ -111,6 +111,13 @@ func (c *campaign) verify(i int, k *worker, whole, swept bool) files {
 	if err != nil {
 		c.w.fault("the data folder: %v", err)
 	}
+	flags := []string{}
+	if whole && i%wholeEvery == 0 {
+		flags = append(flags, "--rehash", "--restart")
+	}
+	if err := fsck(c.t.Context(), c.w.data, flags...); err != nil {
+		c.w.fault("%v", err)
+	}
 	c.judge(i)
 	if testing.Verbose() && whole {
 		c.t.Logf("round %d: %d sealed files, %d open, %d orphans, %d MiB", i, f.sealed, f.open, f.orphans(), f.bytes>>20)

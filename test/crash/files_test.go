@@ -15,7 +15,8 @@ import (
 type files struct {
 	sealed, open int
 	copies       int // sealed, of a content that another file holds
-	unneeded     int // sealed, of a content that no repository has
+	trashed      int // sealed, of a content that only a deleted manifest names
+	unneeded     int // sealed, of a content that nobody has
 	uploads      int // that clients can go on with, each of at most one file
 	bytes        int64
 }
@@ -25,7 +26,7 @@ type files struct {
 func (f files) orphans() int { return max(0, f.copies+f.unneeded+f.open-f.uploads) }
 
 // dataFolder is what may lie in it beside the blobs.
-var dataFolder = []string{"blobs", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal", "fairlead.lock", "keys", "operator.token"}
+var dataFolder = []string{"blobs", "control.sock", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal", "fairlead.lock", "keys", "operator.token"}
 
 // files looks at every file: each must have the name of a key, and hold a content
 // that a client sent, or the beginning of one.
@@ -41,7 +42,7 @@ func (w *world) files() (files, error) {
 		}
 	}
 	root := filepath.Join(w.data, "blobs")
-	live, seen := w.live(), map[string]bool{}
+	live, held, seen := w.live(), w.held(), map[string]bool{}
 	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed meanwhile
@@ -56,7 +57,7 @@ func (w *world) files() (files, error) {
 			}
 			return nil
 		}
-		return w.file(&f, path, name, live, seen)
+		return w.file(&f, path, name, live, held, seen)
 	})
 	f.uploads = len(w.uploads)
 	if err == nil && len(seen) < len(live) {
@@ -69,7 +70,7 @@ func (w *world) files() (files, error) {
 	return f, err
 }
 
-func (w *world) file(f *files, path, name string, live, seen map[string]bool) error {
+func (w *world) file(f *files, path, name string, live, held, seen map[string]bool) error {
 	if len(name) != 35 || !hexadecimal(name[3:]) || name[:2] != name[3:5] {
 		w.fault("the blob folder holds the file %s", name)
 		return nil
@@ -108,6 +109,8 @@ func (w *world) file(f *files, path, name string, live, seen map[string]bool) er
 	switch {
 	case seen[digest]:
 		f.copies++
+	case !live[digest] && held[digest]:
+		f.trashed++
 	case !live[digest]:
 		f.unneeded++
 	}
@@ -133,6 +136,18 @@ func (w *world) live() map[string]bool {
 		}
 	}
 	return live
+}
+
+// held are the contents that a manifest names or named: of a deleted one they
+// stay while it lies in the trash.
+func (w *world) held() map[string]bool {
+	held := map[string]bool{}
+	for _, m := range w.manifests {
+		for _, b := range m.blobs {
+			held[b.digest] = true
+		}
+	}
+	return held
 }
 
 func hexadecimal(s string) bool {

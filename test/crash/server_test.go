@@ -119,6 +119,16 @@ func (s *server) waitReady(ctx context.Context) error {
 	}
 }
 
+// fsck asks fairlead itself whether database and files agree, while it serves.
+func fsck(ctx context.Context, data string, flags ...string) error {
+	c := exec.CommandContext(ctx, program, append([]string{"fsck", "--data", data}, flags...)...)
+	c.Env = []string{"HOME=" + filepath.Dir(data), "PATH=" + os.Getenv("PATH")}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("fairlead fsck: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // kill sends SIGKILL, once.
 func (s *server) kill() {
 	s.once.Do(func() {

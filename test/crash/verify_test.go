@@ -138,6 +138,8 @@ func (w *world) verifyBlob(ctx context.Context, c *client, at key, needed, swept
 		return err
 	}
 	switch {
+	case a.status == http.StatusOK && a.sum == at.name && swept:
+		_ = w.ledger.settle(at, present) // it may have been away meanwhile
 	case a.status == http.StatusOK && a.sum == at.name:
 		w.settle(at, present)
 	case a.status != http.StatusNotFound:
