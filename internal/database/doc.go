@@ -14,6 +14,12 @@
 // text is one of Statements(), so that an engine can keep it prepared; lists
 // of values come in a few fixed lengths, see listed.
 //
+// What is live and what is in the trash lie in tables of their own: deleting
+// moves rows, restoring moves them back, and nothing that answers a pull ever
+// looks into the trash. A manifest in either holds its blobs and its bytes;
+// blobs.unlinked_at says since when nothing holds a blob, and all that takes
+// the last hold away sets it in the same transaction.
+//
 // Who may name bytes: a blob's key is named by its row in blobs, or by the
 // row of an open upload. Rows and keys leave the database only inside a write
 // transaction that has just made sure that nothing else names them; package

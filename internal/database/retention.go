@@ -70,8 +70,12 @@ func parseLinkCursor(s string) (linkCursor, error) {
 
 func (c linkCursor) String() string { return fmt.Sprintf("%d.%d", c.blob, c.repository) }
 
-// examined is how many rows are looked at for each that is asked for.
-const examined = 10
+// examined is how many rows are looked at for each that is asked for, and
+// mostLinks how many may be asked for.
+const (
+	examined  = 10
+	mostLinks = 1 << 16
+)
 
 // UnneededLinks looks at ten times n links at most.
 func (r *Retention) UnneededLinks(ctx context.Context, before time.Time, after string, n int) ([]local.Link, string, error) {
@@ -79,6 +83,7 @@ func (r *Retention) UnneededLinks(ctx context.Context, before time.Time, after s
 	if err != nil || n <= 0 {
 		return nil, after, err
 	}
+	n = min(n, mostLinks)
 	var unneeded []linkCursor
 	rows := 0
 	args := []any{before.UnixMicro(), at.blob, at.repository, examined * n}
