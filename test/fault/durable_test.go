@@ -66,3 +66,41 @@ func TestStartMakesDurable(t *testing.T) {
 	must(t, http.StatusOK)(s.manifest(repos[0], "kept"))
 	s.stop()
 }
+
+// TestCheckpointFails: after many commits that were not synced something must
+// sync the log, and that fails. If it is a checkpoint, its error is nobody's
+// answer. What is committed afterwards must not rest on what was lost.
+func TestCheckpointFails(t *testing.T) {
+	t.Parallel()
+	disk := layer.New(layer.Options{})
+	s, small, _ := start(t, disk)
+	where, a, err := s.begin(repos[0])
+	must(t, http.StatusAccepted)(a, err)
+	failed := false
+	disk.Hook(func(op layer.Op) layer.Fault {
+		if op.Kind == layer.Sync && class(op.Path) == "log" && !failed {
+			failed = true
+			return layer.Fault{Err: syscall.EIO}
+		}
+		return layer.Fault{}
+	})
+	for n, done := 0, false; !done; n++ {
+		if n == 5000 {
+			t.Fatal("the log is never synced")
+		}
+		a, err := s.patch(where, n, []byte("x"))
+		disk.Do(func() { done = failed })
+		if err != nil || a.status != http.StatusAccepted && !done {
+			t.Fatalf("chunk %d: %v %s", n, err, a)
+		}
+	}
+	must(t, http.StatusCreated)(s.putManifest(repos[0], "kept", image("kept", small)))
+	s.powerOff()
+	disk = disk.CutAll()
+	integrity(t, disk)
+	if s, err = boot(t, disk); err != nil {
+		t.Fatal(err)
+	}
+	must(t, http.StatusOK)(s.manifest(repos[0], "kept"))
+	s.stop()
+}

@@ -15,6 +15,10 @@ import (
 // of them waits for the last.
 const maxBatch = 256
 
+// maxRelaxed bounds how many relaxed commits follow each other: only durable
+// ones bring the log back into the file, see setSync.
+const maxRelaxed = 256
+
 // writer is the group commit. There is no goroutine of its own: whoever
 // arrives while nobody leads becomes the leader, runs everything that is
 // queued (its own write first) in one transaction, commits, makes the first of
@@ -26,6 +30,7 @@ type writer struct {
 	committed func(writes int, took time.Duration, err error) // may be nil
 	relaxed   bool                                            // what synchronous is set to; the leader's
 	log       string                                          // the path of the write-ahead log
+	unsynced  int                                             // relaxed commits since the last durable one; the leader's
 	suspect   bool                                            // what is read of it may not be on the disk; the leader's
 
 	mu     sync.Mutex
@@ -151,8 +156,11 @@ func (w *writer) lead(own *write) {
 // commit runs a batch and counts it.
 func (w *writer) commit(batch []*write) {
 	start := time.Now()
-	durable := slices.ContainsFunc(batch, func(o *write) bool { return bool(o.durable) })
+	durable := w.unsynced >= maxRelaxed || slices.ContainsFunc(batch, func(o *write) bool { return bool(o.durable) })
 	err := w.transact(batch, durable)
+	if w.unsynced++; durable {
+		w.unsynced = 0
+	}
 	took := time.Since(start)
 	writes := 0
 	for _, o := range batch {
@@ -256,14 +264,16 @@ func (w *writer) rollback(err error) error {
 	return err
 }
 
-// setSync sets what COMMIT waits for, where that changes.
+// setSync sets what COMMIT waits for, where that changes. A relaxed one makes
+// no checkpoint: that would sync the log first, and if this failed what it
+// lost would be in front of the next commit, with nobody told.
 func (w *writer) setSync(relaxed bool) error {
 	if w.relaxed == relaxed {
 		return nil
 	}
-	text := "PRAGMA synchronous=FULL"
+	text := "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000"
 	if relaxed {
-		text = "PRAGMA synchronous=NORMAL"
+		text = "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0"
 	}
 	// Not kept prepared: the setting is made while the text is compiled.
 	if _, err := w.tx.conn.ExecContext(context.Background(), text); err != nil {

@@ -60,7 +60,7 @@ func (s *survivor) folder(old, now *node) {
 		child := s.nodes[was]
 		if child == nil {
 			child = s.into.add(was.folder, was.durableMode)
-			child.uid, child.gid = was.uid, was.gid
+			child.uid, child.gid, child.socket = was.uid, was.gid, was.socket
 			s.nodes[was] = child
 			if was.folder {
 				s.folder(was, child)

@@ -39,6 +39,25 @@ func (s *surface) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *f
 	return fuse.OK
 }
 
+// Mknod makes sockets; files are made by Create.
+func (s *surface) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	if in.Mode&syscall.S_IFMT != syscall.S_IFSOCK {
+		return fuse.Status(syscall.EPERM)
+	}
+	n, _, err := s.d.enter(Op{Kind: Create}, in.NodeId, name)
+	if err != 0 {
+		return fuse.Status(err)
+	}
+	defer s.d.mu.Unlock()
+	if n.entries[name] != nil {
+		return fuse.Status(syscall.EEXIST)
+	}
+	child := s.make(n, name, false, in.Mode, in.Owner)
+	child.socket = true
+	s.entry(child, out)
+	return fuse.OK
+}
+
 func (s *surface) make(n *node, name string, folder bool, mode uint32, owner fuse.Owner) *node {
 	child := s.d.add(folder, mode&0o7777)
 	child.uid, child.gid = owner.Uid, owner.Gid
@@ -150,8 +169,11 @@ func (s *surface) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntry
 	for i := in.Offset; i < uint64(len(list)); i++ {
 		child := n.entries[list[i]]
 		mode := uint32(syscall.S_IFREG)
-		if child.folder {
+		switch {
+		case child.folder:
 			mode = syscall.S_IFDIR
+		case child.socket:
+			mode = syscall.S_IFSOCK
 		}
 		if !out.AddDirEntry(fuse.DirEntry{Name: list[i], Ino: child.id, Mode: mode, Off: i + 1}) {
 			break

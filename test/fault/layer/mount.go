@@ -3,18 +3,24 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // forever is how long the kernel may trust what it was told: nobody but the
 // kernel changes a mounted disk.
 const forever = 24 * time.Hour
+
+// maxWrite is the kernel's and the layer's step, bytes.
+const maxWrite = 128 << 10
 
 // Usable tells why this machine can not mount a Disk; nil if it can.
 func Usable() error {
@@ -28,8 +34,11 @@ func Usable() error {
 	return f.Close()
 }
 
-// Tidy ends the mounts of disks whose process has died. Call it before the
-// first Mount of a process; errors do not matter to it.
+// source is the name of a mount: whose it is.
+const source = "fault-"
+
+// Tidy ends the mounts of processes that have died. Call it before the first
+// Mount of a process; errors do not matter to it.
 func Tidy() {
 	b, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -40,9 +49,9 @@ func Tidy() {
 		if len(fields) < 3 || fields[2] != "fuse.fault" {
 			continue
 		}
-		var st syscall.Statfs_t // what stat says may be cached
-		if err := syscall.Statfs(fields[1], &st); errors.Is(err, syscall.ENOTCONN) {
-			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)
+		// No look at the folder itself: it may wait forever.
+		if _, err := os.Stat("/proc/" + strings.TrimPrefix(fields[0], source)); errors.Is(err, fs.ErrNotExist) {
+			_ = unix.Unmount(fields[1], unix.MNT_DETACH)
 		}
 	}
 }
@@ -52,31 +61,49 @@ func Tidy() {
 // kernel's page cache when it is opened again, the others are read again. The
 // function returned ends it: call it when no process uses the folder any more.
 func (d *Disk) Mount(dir string, cached ...string) (unmount func() error, err error) {
-	// A write of 128 KiB is the kernel's and the layer's step.
-	server, err := fuse.NewServer(&surface{RawFileSystem: fuse.NewDefaultRawFileSystem(), d: d, cached: cached}, dir, &fuse.MountOptions{
-		FsName:               "fault",
-		Name:                 "fault",
-		Options:              []string{"default_permissions"},
-		DirectMountStrict:    true,
+	// Opened here, and not by the library, so that no child gets hold of it: a
+	// mount must die with this process, and let go of those who wait for it.
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", dir, err)
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,max_read=%d", fd, maxWrite)
+	if err := unix.Mount(source+strconv.Itoa(os.Getpid()), dir, "fuse.fault", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s: %w", dir, err), unix.Close(fd))
+	}
+	server, err := fuse.NewServer(&surface{RawFileSystem: fuse.NewDefaultRawFileSystem(), d: d, cached: cached}, fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
+		MaxWrite:             maxWrite,
 		DisableXAttrs:        true,
 		DisableReadDirPlus:   true,
 		DisabledCapabilities: fuse.CAP_AUTO_INVAL_DATA,
 		MaxBackground:        256,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mount %s: %w", dir, err)
+		return nil, errors.Join(fmt.Errorf("serve %s: %w", dir, err), unix.Unmount(dir, unix.MNT_DETACH))
 	}
 	go server.Serve()
-	if err := server.WaitMount(); err != nil {
-		return nil, fmt.Errorf("mount %s: %w", dir, err)
-	}
 	return func() error {
-		err := server.Unmount()
-		if err == nil {
-			server.Wait()
+		if err := detach(dir); err != nil {
+			return err
 		}
-		return err
+		server.Wait()
+		return nil
 	}, nil
+}
+
+// detach unmounts; the kernel may need a moment to close what a process that
+// was killed had open.
+func detach(dir string) (err error) {
+	for pause := time.Millisecond; pause < 2*time.Second; pause *= 2 {
+		if err = unix.Unmount(dir, 0); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		time.Sleep(pause)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("unmount %s: %w", dir, err), unix.Unmount(dir, unix.MNT_DETACH))
+	}
+	return nil
 }
 
 // surface is the disk as the kernel asks for it.
@@ -93,8 +120,11 @@ func (s *surface) attr(n *node, out *fuse.Attr) {
 	out.Owner = fuse.Owner{Uid: n.uid, Gid: n.gid}
 	out.Size = uint64(len(n.data))
 	out.Blocks = (out.Size + sector - 1) / sector
-	if n.folder {
+	switch {
+	case n.folder:
 		out.Mode, out.Nlink = n.mode|syscall.S_IFDIR, 2
+	case n.socket:
+		out.Mode = n.mode | syscall.S_IFSOCK
 	}
 	at := n.changed
 	out.SetTimes(&at, &at, &at)

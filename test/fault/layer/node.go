@@ -11,6 +11,7 @@ import (
 type node struct {
 	id      uint64
 	folder  bool
+	socket  bool   // a file without bytes, that the kernel knows by its name
 	mode    uint32 // permission bits
 	uid     uint32
 	gid     uint32
