@@ -228,19 +228,22 @@ func (f *fsck) checkManifest(m ManifestCheck) {
 
 func (f *fsck) checkFiles(ctx context.Context) error {
 	before := f.o.Now().Add(-f.o.Grace)
-	return f.unknownKeys(ctx, before, func(key blob.Key) error {
-		p := Problem{Kind: UnknownFile, Key: key, Detail: "nothing names it"}
-		if f.opts.Repair {
-			if err := f.o.Blobs.Delete(ctx, key); err != nil {
-				return fmt.Errorf("remove key %s: %w", key, err)
+	return f.unknownKeys(ctx, before, func(keys []blob.Key) error {
+		for _, key := range keys {
+			p := Problem{Kind: UnknownFile, Key: key, Detail: "nothing names it"}
+			if f.opts.Repair {
+				if err := f.o.Blobs.Delete(ctx, key); err != nil {
+					return fmt.Errorf("remove key %s: %w", key, err)
+				}
+				p.Repaired = true
 			}
-			p.Repaired = true
+			f.found(p)
 		}
-		f.found(p)
 		return nil
-	}, func(seen int64) {
+	}, func(seen int64) error {
 		f.report.Files = seen
 		f.opts.Progress.tell("files", seen, max(f.blobs, seen), 0)
+		return nil
 	})
 }
 

@@ -4,15 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// sweepBatch is how many things one statement of the sweep takes: a push that
+// sweepBatch is how many things one transaction of the sweep takes: a push that
 // comes meanwhile waits for no more than these.
-const sweepBatch = 256
+const sweepBatch = 128
+
+// removers is how many files are deleted at a time.
+const removers = 8
+
+// keysBatch is how many keys are asked about at once, which only reads.
+const keysBatch = 256
+
+// After each batch the sweep rests so many times as long as the batch took,
+// so that it costs running pushes less than a tenth, on a slow disk as on a
+// fast one. While it writes rows, every push waits; while it reads, or removes
+// files, they share the disk and the processors with it.
+const (
+	restOfWrites = 9
+	restOfFiles  = 3
+	longestRest  = 5 * time.Second
+)
 
 // SweepOptions of one sweep.
 type SweepOptions struct {
@@ -138,6 +157,19 @@ func (r *Registry) sweep(ctx context.Context, o SweepOptions) (Swept, error) {
 	return s.done, nil
 }
 
+// rest sleeps in proportion to how long the batch has written rows, and done
+// other things, until now.
+func rest(ctx context.Context, wrote, others time.Duration) error {
+	t := time.NewTimer(min(wrote*restOfWrites+others*restOfFiles, longestRest))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
 // untagged moves manifests that nothing names to the trash.
 func (s *sweeping) untagged(ctx context.Context) error {
 	if s.o.UntaggedBefore.IsZero() {
@@ -145,6 +177,7 @@ func (s *sweeping) untagged(ctx context.Context) error {
 	}
 	s.writePulls(ctx) // what was pulled a moment ago counts
 	for cursor := ""; ; {
+		start := time.Now()
 		moved, next, err := s.Registry.o.Retention.TrashUntagged(ctx, s.o.UntaggedBefore, cursor, sweepBatch, s.o.DryRun)
 		if err != nil {
 			return fmt.Errorf("find untagged manifests: %w", err)
@@ -158,6 +191,9 @@ func (s *sweeping) untagged(ctx context.Context) error {
 			return nil
 		}
 		cursor = next
+		if err := rest(ctx, time.Since(start), 0); err != nil {
+			return err
+		}
 	}
 }
 
@@ -173,6 +209,7 @@ func (s *sweeping) waiting(ctx context.Context) error {
 
 func (s *sweeping) trash(ctx context.Context) error {
 	for {
+		start := time.Now()
 		n, err := s.Registry.o.Trash.PurgeBefore(ctx, s.before.Trash, sweepBatch)
 		if err != nil {
 			return fmt.Errorf("purge the trash: %w", err)
@@ -182,24 +219,30 @@ func (s *sweeping) trash(ctx context.Context) error {
 		if n < sweepBatch {
 			return nil
 		}
+		if err := rest(ctx, time.Since(start), 0); err != nil {
+			return err
+		}
 	}
 }
 
 func (s *sweeping) uploads(ctx context.Context) error {
 	for {
+		start := time.Now()
 		keys, err := s.Registry.o.Garbage.AbandonedUploads(ctx, s.before.Uploads, sweepBatch)
 		if err != nil {
 			return fmt.Errorf("find abandoned uploads: %w", err)
 		}
-		for _, k := range keys {
-			if err := s.remove(ctx, k); err != nil {
-				return err
-			}
-			s.done.Uploads++
+		wrote := time.Since(start)
+		if err := s.remove(ctx, keys); err != nil {
+			return err
 		}
+		s.done.Uploads += len(keys)
 		s.o.Progress.tell("uploads", int64(s.done.Uploads), 0, s.done.Bytes)
 		if len(keys) < sweepBatch {
 			return nil
+		}
+		if err := rest(ctx, wrote, time.Since(start)-wrote); err != nil {
+			return err
 		}
 	}
 }
@@ -209,18 +252,24 @@ func (s *sweeping) uploads(ctx context.Context) error {
 func (s *sweeping) links(ctx context.Context) error {
 	cursor := ""
 	for {
+		start := time.Now()
 		found, next, err := s.Registry.o.Retention.UnneededLinks(ctx, s.before.Blobs, cursor, sweepBatch)
 		if err != nil {
 			return fmt.Errorf("find blobs that no manifest needs: %w", err)
 		}
+		looked := time.Since(start)
 		if err := s.unlink(ctx, found); err != nil {
 			return err
 		}
+		wrote := time.Since(start) - looked
 		s.o.Progress.tell("unneeded blobs", int64(s.done.Links), 0, s.done.Bytes)
 		if next == "" {
 			return nil
 		}
 		cursor = next
+		if err := rest(ctx, wrote, looked); err != nil {
+			return err
+		}
 	}
 }
 
@@ -256,19 +305,26 @@ func (s *sweeping) unlink(ctx context.Context, found []Link) error {
 func (s *sweeping) blobs(ctx context.Context) error {
 	keep := func(d oci.Digest) bool { return s.leases.holds(d, s.Registry.o.Now()) }
 	for {
+		start := time.Now()
 		rows, err := s.Registry.o.Garbage.Forget(ctx, s.before.Blobs, sweepBatch, keep)
 		if err != nil {
 			return fmt.Errorf("forget blobs without a repository: %w", err)
 		}
-		for _, row := range rows {
-			if err := s.remove(ctx, row.Key); err != nil {
-				return err
-			}
-			s.done.Blobs++
+		wrote := time.Since(start)
+		keys := make([]blob.Key, len(rows))
+		for i, row := range rows {
+			keys[i] = row.Key
 		}
+		if err := s.remove(ctx, keys); err != nil {
+			return err
+		}
+		s.done.Blobs += len(rows)
 		s.o.Progress.tell("blobs", int64(s.done.Blobs), 0, s.done.Bytes)
 		if len(rows) < sweepBatch {
 			return nil
+		}
+		if err := rest(ctx, wrote, time.Since(start)-wrote); err != nil {
+			return err
 		}
 	}
 }
@@ -276,17 +332,24 @@ func (s *sweeping) blobs(ctx context.Context) error {
 // orphans removes what a crash left: keys that grew before the grace period,
 // that no request is writing and that no row names.
 func (s *sweeping) orphans(ctx context.Context) error {
-	return s.unknownKeys(ctx, s.before.Blobs, func(key blob.Key) error {
-		s.done.Orphans++
+	start := time.Now()
+	return s.unknownKeys(ctx, s.before.Blobs, func(keys []blob.Key) error {
+		s.done.Orphans += len(keys)
 		if s.o.DryRun {
 			return nil
 		}
-		return s.remove(ctx, key)
-	}, func(seen int64) { s.o.Progress.tell("files", seen, 0, s.done.Bytes) })
+		return s.remove(ctx, keys)
+	}, func(seen int64) error {
+		took := time.Since(start)
+		s.o.Progress.tell("files", seen, 0, s.done.Bytes)
+		err := rest(ctx, 0, took)
+		start = time.Now()
+		return err
+	})
 }
 
 // unknownKeys walks the store for keys older than before that nothing names.
-func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func(blob.Key) error, seen func(int64)) error {
+func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func([]blob.Key) error, seen func(int64) error) error {
 	var old []blob.Key
 	var n int64
 	flush := func() error {
@@ -295,13 +358,10 @@ func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func
 			return fmt.Errorf("find keys that nobody names: %w", err)
 		}
 		old = old[:0]
-		seen(n)
-		for _, k := range unknown {
-			if err := found(k); err != nil {
-				return err
-			}
+		if err := found(unknown); err != nil {
+			return err
 		}
-		return nil
+		return seen(n)
 	}
 	for e, err := range r.o.Blobs.List(ctx) {
 		if err != nil {
@@ -313,7 +373,7 @@ func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func
 		if !e.Modified.Before(before) || r.load.writing(e.Key) {
 			continue
 		}
-		if old = append(old, e.Key); len(old) == sweepBatch {
+		if old = append(old, e.Key); len(old) == keysBatch {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -322,17 +382,29 @@ func (r *Registry) unknownKeys(ctx context.Context, before time.Time, found func
 	return flush()
 }
 
-func (s *sweeping) remove(ctx context.Context, key blob.Key) error {
-	size, err := s.Registry.o.Blobs.Size(ctx, key)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil
+// remove deletes several keys at a time: while pushes sync the disk, each
+// deletion waits for a commit of the file system, and one commit serves many.
+func (s *sweeping) remove(ctx context.Context, keys []blob.Key) error {
+	var freed atomic.Int64
+	var work errgroup.Group
+	work.SetLimit(removers)
+	for _, key := range keys {
+		work.Go(func() error {
+			size, err := s.Registry.o.Blobs.Size(ctx, key)
+			if errors.Is(err, blob.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				err = s.Registry.o.Blobs.Delete(ctx, key)
+			}
+			if err != nil {
+				return fmt.Errorf("remove key %s: %w", key, err)
+			}
+			freed.Add(size)
+			return nil
+		})
 	}
-	if err == nil {
-		err = s.Registry.o.Blobs.Delete(ctx, key)
-	}
-	if err != nil {
-		return fmt.Errorf("remove key %s: %w", key, err)
-	}
-	s.done.Bytes += size
-	return nil
+	err := work.Wait()
+	s.done.Bytes += freed.Load()
+	return err
 }
