@@ -273,11 +273,11 @@ func (w *world) sweepWhilePushing(t *testing.T, name string) (swept local.Swept,
 	var open time.Duration
 	var failed error
 	for running := true; running; {
-		rate[0].measure(p, window, settle, nil)
+		_, _ = rate[0].measure(p, window, settle, nil) // nothing ends it
 		g.mu.Unlock()
 		p.swept.Store(1)
 		at := time.Now()
-		err, ended := rate[1].measure(p, window, settle, done)
+		ended, err := rate[1].measure(p, window, settle, done)
 		open += time.Since(at)
 		g.mu.Lock()
 		p.swept.Store(0)
@@ -310,18 +310,18 @@ type windows struct {
 func (s *windows) rate() float64 { return float64(s.blobs) / max(s.time.Seconds(), 1e-9) }
 
 // measure one window, unless done comes first.
-func (s *windows) measure(p *pushing, window, settle time.Duration, done <-chan error) (err error, ended bool) { //nolint:staticcheck // the error is what done said, not this function's
+func (s *windows) measure(p *pushing, window, settle time.Duration, done <-chan error) (ended bool, said error) {
 	time.Sleep(settle)
 	from, start := p.blobs.Load(), time.Now()
 	select {
 	case err := <-done:
-		return err, true
+		return true, err
 	case <-time.After(window):
 	}
 	s.n++
 	s.blobs += p.blobs.Load() - from
 	s.time += time.Since(start)
-	return nil, false
+	return false, nil
 }
 
 // TestSweepAtScale: a hundred thousand blobs that nobody needs go, those that
