@@ -197,7 +197,7 @@ func (f *fsck) checkManifests(ctx context.Context) error {
 				after = m.ID
 			}
 			f.opts.Progress.tell("manifests", f.report.Manifests, f.manifests, 0)
-			if len(page) < fsckManifests {
+			if len(page) == 0 { // a page may be short before the end
 				break
 			}
 		}
