@@ -137,6 +137,14 @@ func (r *Registry) leased(ctx context.Context, repo oci.Repo, digest oci.Digest)
 	return row, err
 }
 
+// lease a blob that somebody is about to be told of. A sweep that decided
+// before is done with its links by the time this returns.
+func (r *Registry) lease(digest oci.Digest) {
+	r.leases.answering.RLock()
+	defer r.leases.answering.RUnlock()
+	r.leases.add(digest, r.o.Now(), r.o.Grace)
+}
+
 func (r *Registry) blobRow(ctx context.Context, repo oci.Repo, digest oci.Digest) (BlobRow, error) {
 	if row, ok := r.cache.blob(repo, digest); ok {
 		return row, nil

@@ -286,6 +286,7 @@ func (m *model) commit(u *modelUpload, d oci.Digest) oci.Code {
 		return oci.CodeDigestInvalid
 	}
 	m.link(u.repo, d, len(u.bytes))
+	m.told[d] = m.now.Add(modelGrace)
 	return ""
 }
 

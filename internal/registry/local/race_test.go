@@ -173,6 +173,24 @@ func TestSweepAgainstPush(t *testing.T) {
 	}
 }
 
+// TestSweepAfterPushAgain: a blob that is pushed again counts from then on,
+// though its link is not dated anew.
+func TestSweepAfterPushAgain(t *testing.T) {
+	t.Parallel()
+	p := settle(t, nil)
+	b := registrytest.Blob("pushed twice")
+	registrytest.PushBlob(t, p, "a", b)
+	p.pass(9 * time.Minute)
+	registrytest.PushBlob(t, p, "a", b)
+	p.pass(modelGrace - time.Minute)
+	if _, err := p.Sweep(ctx, local.SweepOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.StatBlob(ctx, "a", b.Digest()); err != nil {
+		t.Errorf("it is gone within the grace period of the second push: %v", err)
+	}
+}
+
 // TestSweepAgainstMount: a blob is mounted while the repository it comes from
 // gives it up and the sweep comes by.
 func TestSweepAgainstMount(t *testing.T) {

@@ -256,6 +256,8 @@ func (u *upload) link(ctx context.Context, digest oci.Digest) (oci.Descriptor, e
 		id = ""
 	}
 	defer u.r.cache.forgetBlob(u.row.Repo, digest)
+	// A link that is there already may keep its old date, see LinkBlob.
+	u.r.lease(digest)
 	mine := BlobRow{Digest: digest, Size: u.row.Offset, Key: u.row.Key}
 	row, err := u.r.o.Catalog.LinkBlob(ctx, u.row.Repo, mine, id)
 	if err != nil {
