@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"fairlead.dev/fairlead/internal/access"
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/keyfile"
@@ -73,7 +75,7 @@ func TestOpenOperatorMakesAToken(t *testing.T) {
 		t.Error(err)
 	}
 	p, err := op.Authenticate(t.Context(), "token", v)
-	if want := (access.Principal{Kind: access.Operator, TokenID: op.TokenID(), Name: "operator"}); err != nil || p != want {
+	if want := (access.Principal{Kind: access.Operator, TokenID: op.TokenID(), Name: "operator"}); err != nil || !cmp.Equal(p, want) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if len(p.TokenID) != 16 || strings.Contains(v, p.TokenID) || !op.Alive(p.TokenID) || op.Alive("") || op.Alive(p.TokenID+"0") {
@@ -196,7 +198,7 @@ func TestAuthenticateRefuses(t *testing.T) {
 		{"token", op.TokenID()},
 	} {
 		p, err := op.Authenticate(t.Context(), c[0], c[1])
-		if err != account.ErrBadCredentials || p != (access.Principal{}) { //nolint:errorlint // the very same error, whichever was wrong
+		if err != account.ErrBadCredentials || !cmp.Equal(p, access.Principal{}) { //nolint:errorlint // the very same error, whichever was wrong
 			t.Errorf("%q, %.60q: %+v, %v", c[0], c[1], p, err)
 		}
 	}
@@ -303,7 +305,7 @@ func TestRefreshFailsClosed(t *testing.T) {
 					t.Error("alive on an old reading")
 				}
 				for _, secret := range []string{given, "wrong"} {
-					if p, err := op.Authenticate(t.Context(), "token", secret); !errors.Is(err, account.ErrUnavailable) || p != (access.Principal{}) {
+					if p, err := op.Authenticate(t.Context(), "token", secret); !errors.Is(err, account.ErrUnavailable) || !cmp.Equal(p, access.Principal{}) {
 						t.Errorf("%+v, %v", p, err)
 					}
 				}

@@ -1,4 +1,5 @@
-// Package account knows who is who: the principals behind Fairlead tokens.
+// Package account knows who is who: accounts, their namespaces and tokens, and
+// the principals behind Fairlead tokens.
 //
 // So far there is one, the operator, whose token lies in a file. The value is
 // the one secret that lies in clear; whoever may read the file is the

@@ -35,6 +35,8 @@ var floors = map[string]int{
 
 	"internal/registry":          2,
 	"internal/access":            2,
+	"internal/audit":             2,
+	"internal/tally":             2,
 	"internal/advisor/inventory": 2,
 	"internal/advisor/feed":      2,
 	"internal/client":            2,
@@ -70,7 +72,7 @@ var (
 	surfaces = []string{"internal/distribution", "internal/admin", "internal/web"}
 	domains  = []string{
 		"internal/oci", "internal/access", "internal/blob", "internal/registry", "internal/account", "internal/token",
-		"internal/advisor", "internal/backup", "internal/kube", "internal/keyfile", "internal/database", "dockerconfig", "keyring",
+		"internal/advisor", "internal/backup", "internal/kube", "internal/keyfile", "internal/database", "internal/audit", "internal/tally", "dockerconfig", "keyring",
 	}
 )
 

@@ -49,6 +49,20 @@ const (
 	// CodeUnavailable refuses new work while the server stops or a dependency
 	// does not answer. On the wire TOOMANYREQUESTS, 503.
 	CodeUnavailable Code = "UNAVAILABLE"
+	// CodeTagImmutable refuses to move or delete a tag that a rule of its
+	// namespace protects. On the wire DENIED, 409.
+	CodeTagImmutable Code = "TAG_IMMUTABLE"
+
+	// Codes of the management API; on the wire of the protocol they never
+	// occur.
+
+	// CodeNotFound is an account, namespace or token that is not there, or is
+	// somebody else's. 404.
+	CodeNotFound Code = "NOT_FOUND"
+	// CodeConflict is a name that is taken, or something in the way. 409.
+	CodeConflict Code = "CONFLICT"
+	// CodeStale is an If-Match that no longer holds. 412.
+	CodeStale Code = "STALE"
 )
 
 type codeInfo struct {
@@ -82,6 +96,10 @@ var codes = map[Code]codeInfo{
 	CodeBlobTooLarge:        {"BLOB_UPLOAD_INVALID", 413, "the blob is larger than this registry accepts", "rfc9110 15.5.14"},
 	CodeStorageFull:         {"DENIED", 507, "the registry's storage is nearly full: pushes are refused, pulls go on", "rfc4918 11.5"},
 	CodeUnavailable:         {"TOOMANYREQUESTS", 503, "the registry is not available at the moment: try again", "rfc9110 15.6.4"},
+	CodeTagImmutable:        {"DENIED", 409, "the tag is immutable", "rfc9110 15.5.10"},
+	CodeNotFound:            {"NOT_FOUND", 404, "there is no such thing", "rfc9110 15.5.5"},
+	CodeConflict:            {"CONFLICT", 409, "something is in the way", "rfc9110 15.5.10"},
+	CodeStale:               {"STALE", 412, "it was changed meanwhile: read it again", "rfc9110 15.5.13"},
 }
 
 // Status is the HTTP status the code is answered with; 500 for a code that
