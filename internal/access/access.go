@@ -3,7 +3,9 @@
 package access
 
 import (
+	"slices"
 	"strings"
+	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
 )
@@ -53,6 +55,9 @@ type Principal struct {
 	Cluster string
 	// Generation of the token's value: it grows when the token is rotated.
 	Generation int
+	// Expires is when the token does, zero if never; from WarnFrom on its user
+	// is told.
+	Expires, WarnFrom time.Time
 }
 
 // Reach is where in its account a token may act. The zero Reach is nowhere.
@@ -133,3 +138,13 @@ func (e *Error) Error() string { return e.Reason }
 
 // Unwrap gives the protocol's error.
 func (e *Error) Unwrap() error { return oci.Errorf(e.Code, "%s", e.Reason) }
+
+// Namespaces that the parts lie in, sorted; none for a Reach of all.
+func (r Reach) Namespaces() []string {
+	var out []string
+	for _, p := range r.Parts {
+		out = append(out, p.Namespace())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

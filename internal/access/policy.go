@@ -8,19 +8,29 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// Options of a Policy. There are none yet: accounts and namespaces bring them.
-type Options struct{}
+// Options of a Policy.
+type Options struct {
+	// Namespaces that are there; nil is none.
+	Namespaces Namespaces
+	// AnonymousPublic lets everybody pull from public namespaces, signed in
+	// or not.
+	AnonymousPublic bool
+}
 
-// Policy decides who may do what. It is immutable and pure. The zero Policy
-// allows nothing to anybody.
+// Policy decides who may do what. It is pure but for the namespaces that are
+// there, which it asks for. The zero Policy allows nothing to anybody.
 type Policy struct {
+	o     Options
 	rules []rule
 }
 
-// NewPolicy makes the policy in force: the operator may do everything, nobody
-// else may do anything.
-func NewPolicy(Options) Policy {
-	return Policy{rules: []rule{operatorRule}}
+// NewPolicy makes the policy in force.
+func NewPolicy(o Options) Policy {
+	rules := []rule{operatorRule, ownRule, providedRule, publicRule, catalogRule}
+	if o.AnonymousPublic {
+		rules = append(rules, everybodyRule)
+	}
+	return Policy{o: o, rules: rules}
 }
 
 // rule is one reason to have rights. Rules add up; none takes away what
@@ -32,20 +42,94 @@ type rule struct {
 	actions func(Principal, resource) []oci.Action
 }
 
-var operatorRule = rule{
-	because: "the operator may do everything",
-	actions: func(p Principal, r resource) []oci.Action {
-		if p.Kind != Operator {
-			return nil
-		}
-		return r.actions
-	},
+var (
+	operatorRule = rule{
+		because: "the operator may do everything",
+		actions: func(p Principal, r resource) []oci.Action {
+			if p.Kind != Operator {
+				return nil
+			}
+			return r.actions
+		},
+	}
+	ownRule = rule{
+		because: "the namespace belongs to the account and lies in the token's reach",
+		actions: func(p Principal, r resource) []oci.Action {
+			if !p.owns(r) || !p.Reach.Covers(r.repo, r.namespace.Incarnation) {
+				return nil
+			}
+			return p.Level.actions()
+		},
+	}
+	providedRule = rule{
+		because: "every account may pull provided images",
+		actions: func(p Principal, r resource) []oci.Action {
+			if r.repo == "" || r.repo.Namespace() != "" || !p.pulls() {
+				return nil
+			}
+			return pullOnly
+		},
+	}
+	publicRule = rule{
+		because: "every account may pull from a public namespace",
+		actions: func(p Principal, r resource) []oci.Action {
+			if !r.namespace.Public || !p.pulls() {
+				return nil
+			}
+			return pullOnly
+		},
+	}
+	// catalogRule: who may pull may list; what is listed, guard filters.
+	catalogRule = rule{
+		because: "accounts may list what they may pull from",
+		actions: func(p Principal, r resource) []oci.Action {
+			if r.repo != "" || !p.pulls() {
+				return nil
+			}
+			return r.actions
+		},
+	}
+	everybodyRule = rule{
+		because: "everybody may pull from a public namespace",
+		actions: func(p Principal, r resource) []oci.Action {
+			if !r.namespace.Public || p.Kind != Anonymous {
+				return nil
+			}
+			return pullOnly
+		},
+	}
+)
+
+var pullOnly = []oci.Action{oci.ActionPull}
+
+// actions of the level where a token reaches.
+func (l Level) actions() []oci.Action {
+	switch l {
+	case ReadOnly:
+		return pullOnly
+	case ReadWrite, Admin:
+		return repoActions
+	default: // Cluster mints tokens, and pulls nothing itself
+		return nil
+	}
+}
+
+// pulls tells whether the principal is a token of an account that may pull at
+// all.
+func (p Principal) pulls() bool { return p.Kind == Account && len(p.Level.actions()) > 0 }
+
+// owns tells whether the resource lies in a namespace of p's account.
+func (p Principal) owns(r resource) bool {
+	return p.Kind == Account && p.AccountID != 0 && r.namespace.AccountID == p.AccountID
 }
 
 // resource is something that exists to have rights on.
 type resource struct {
 	// repo is "" for the catalog.
 	repo oci.Repo
+	// namespace that repo lies in, if it is there: else the zero value, which
+	// nobody owns.
+	namespace Namespace
 	// actions that exist on it. "*" exists on the catalog only, where it is
 	// the name of its single action.
 	actions []oci.Action
@@ -57,11 +141,15 @@ var (
 )
 
 // resourceOf finds what a scope is about; false if there is no such thing.
-func resourceOf(s oci.Scope) (resource, bool) {
+func (pol Policy) resourceOf(s oci.Scope) (resource, bool) {
 	switch s.Type {
 	case oci.ResourceRepository:
 		repo, err := oci.ParseRepo(s.Name)
-		return resource{repo: repo, actions: repoActions}, err == nil
+		r := resource{repo: repo, actions: repoActions}
+		if ns := repo.Namespace(); err == nil && ns != "" && pol.o.Namespaces != nil {
+			r.namespace, _ = pol.o.Namespaces.Namespace(ns)
+		}
+		return r, err == nil
 	case oci.ResourceRegistry:
 		return resource{actions: catalogActions}, s.Name == oci.Catalog
 	default:
@@ -82,7 +170,7 @@ func resourceOf(s oci.Scope) (resource, bool) {
 func (pol Policy) Allow(p Principal, wanted []oci.Scope) []oci.Scope {
 	var granted []oci.Scope
 	for _, w := range wanted {
-		r, ok := resourceOf(w)
+		r, ok := pol.resourceOf(w)
 		if !ok {
 			continue
 		}
@@ -118,7 +206,7 @@ func (pol Policy) because(p Principal, r resource, a oci.Action) string {
 // agrees with Allow: it allows exactly what Allow grants in full. So a need
 // of "*" on a repository is refused, and so is one that names no action.
 func (pol Policy) Explain(p Principal, need oci.Scope) Decision {
-	r, ok := resourceOf(need)
+	r, ok := pol.resourceOf(need)
 	if !ok {
 		return Decision{Reason: fmt.Sprintf("there is no %s named %q to have rights on", noun(need.Type), oci.Clip(need.Name))}
 	}
@@ -137,8 +225,8 @@ func (pol Policy) Explain(p Principal, need oci.Scope) Decision {
 	return Decision{Allowed: true, Reason: because}
 }
 
-// refusal is the sentence for the one who is refused. It depends on the
-// name that was asked for, never on whether anything of that name exists.
+// refusal is the sentence for the one who is refused. To who does not own the
+// namespace it says the same whether or not anything of that name exists.
 func refusal(p Principal, r resource, a oci.Action) string {
 	what := fmt.Sprintf("%s %s", verb(a), r)
 	if p.Kind == "" || p.Kind == Anonymous {
@@ -148,7 +236,17 @@ func refusal(p Principal, r resource, a oci.Action) string {
 	if name == "" {
 		name = string(p.Kind)
 	}
-	return fmt.Sprintf("%s has no right to %s: ask its owner, or sign in with another token", name, what)
+	switch {
+	case p.Kind == Account && p.Level == Cluster:
+		return fmt.Sprintf("the token %s is a cluster's: it makes read-only tokens for that cluster and has no right to %s; use one of those", name, what)
+	case p.owns(r) && !p.Reach.Covers(r.repo, r.namespace.Incarnation):
+		return fmt.Sprintf("the token %s does not reach %s: an admin of the account can make one that does", name, r)
+	case p.owns(r):
+		return fmt.Sprintf("the token %s is read-only and has no right to %s: use a read-write token", name, what)
+	case p.Kind == Account && r.repo != "" && r.repo.Namespace() == "":
+		return fmt.Sprintf("%s has no right to %s: images without a namespace are the operator's to change; write NAMESPACE/%s", name, what, r.repo)
+	}
+	return fmt.Sprintf("%s has no right to %s: ask its owner, sign in with another token, or add the namespace", name, what)
 }
 
 // UserName is what clients give as user name when the password is a Fairlead
@@ -188,4 +286,9 @@ func list(actions []oci.Action) string {
 		names = append(names, fmt.Sprintf("%q", a))
 	}
 	return strings.Join(names, ", ")
+}
+
+// Visible tells whether p may pull from the repository: what lists show.
+func (pol Policy) Visible(p Principal, repo oci.Repo) bool {
+	return pol.Explain(p, oci.Scope{Type: oci.ResourceRepository, Name: string(repo), Actions: pullOnly}).Allowed
 }

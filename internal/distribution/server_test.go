@@ -147,7 +147,7 @@ func (s *server) build(t testing.TB, c config) {
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 		Policy:        access.NewPolicy(access.Options{}),
-		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: s.operator.Alive, Now: s.clock.Now}),
+		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: func(p access.Principal) bool { return s.operator.Alive(p.TokenID) }, Now: s.clock.Now}),
 		Minter:        s.minter,
 		Authenticator: s.operator,
 		KeySet: func(ctx context.Context) ([]byte, error) {

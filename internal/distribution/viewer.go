@@ -35,8 +35,8 @@ func (x *exchange) identify() error {
 		return err
 	}
 	x.credential, x.checked = raw, time.Now()
-	x.viewer.Principal, x.viewer.Granted = claims.Principal(), claims.Scopes
-	x.viewer.SignedIn = claims.Kind != access.Anonymous
+	x.viewer.Principal, x.viewer.Granted = claims.Principal, claims.Scopes
+	x.viewer.SignedIn = claims.Principal.Kind != access.Anonymous
 	return nil
 }
 

@@ -62,6 +62,9 @@ type exchange struct {
 	body body
 }
 
+// maxAgent is how much is kept of what a client calls itself, in bytes.
+const maxAgent = 120
+
 // Middleware gives each request its id and record, catches panics, counts, and
 // writes one line when the request has ended.
 func (o *Observer) Middleware(next http.Handler) http.Handler {
@@ -71,6 +74,9 @@ func (o *Observer) Middleware(next http.Handler) http.Handler {
 		x.resp.ResponseWriter = w
 		x.req.ID = o.id(r)
 		x.req.Client = o.proxies.Client(r)
+		if agent := r.Header["User-Agent"]; len(agent) > 0 {
+			x.req.Agent = agent[0][:min(len(agent[0]), maxAgent)]
+		}
 		w.Header()["X-Request-Id"] = []string{x.req.ID}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, &x.req))
 		if r.Body != nil && r.Body != http.NoBody {

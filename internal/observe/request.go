@@ -16,6 +16,7 @@ import (
 type Request struct {
 	ID     string     // names the request in the log and in answers of 500
 	Client netip.Addr // see Proxies.Client
+	Agent  string     // the client's program as it calls itself, clipped
 
 	Route     string // label of the metrics: one of a few constants, never a path
 	Principal string // who asked, such as "operator"

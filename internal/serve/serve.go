@@ -239,7 +239,7 @@ func (s *server) build() error {
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 		Policy:        access.NewPolicy(access.Options{}),
-		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: s.operator.Alive}),
+		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: func(p access.Principal) bool { return s.operator.Alive(p.TokenID) }}),
 		Minter:        token.NewMinter(token.MinterOptions{Service: service, Keys: s.keys, Lifetime: s.c.TokenLifetime}),
 		Authenticator: s.operator,
 		KeySet:        s.keySet,

@@ -16,21 +16,13 @@ type Claims struct {
 	ID string
 	// KeyID names the key it is signed with.
 	KeyID string
-	// TokenID names the Fairlead token it was minted from; "" for anonymous.
-	TokenID string
-	Kind    access.Kind
-	// Name of the principal, for people and logs.
-	Name string
+	// Principal the token speaks for.
+	Principal access.Principal
 	// Scopes that were granted; never nil in a verified token. They may be
 	// shared between requests: do not change them.
 	Scopes                     []oci.Scope
 	Issued, NotBefore, Expires time.Time
 	Issuer, Audience           string
-}
-
-// Principal is who the token speaks for.
-func (c Claims) Principal() access.Principal {
-	return access.Principal{Kind: c.Kind, TokenID: c.TokenID, Name: c.Name}
 }
 
 // payload is the wire form of Claims. Encoding it is deterministic.
@@ -44,20 +36,49 @@ type payload struct {
 	ID        string      `json:"jti"`
 	Kind      access.Kind `json:"fairlead_kind"`
 	TokenID   string      `json:"fairlead_token"`
+	Account   *ofAccount  `json:"fairlead_account,omitempty"`
 	Access    []oci.Scope `json:"access"`
+}
+
+// ofAccount is what only principals of the kind account have.
+type ofAccount struct {
+	ID         int64        `json:"id"`
+	Name       string       `json:"name"`
+	Level      access.Level `json:"level"`
+	Reach      access.Reach `json:"reach"`
+	Cluster    string       `json:"cluster,omitempty"`
+	Generation int          `json:"generation"`
+	Expires    int64        `json:"expires,omitempty"`
+	WarnFrom   int64        `json:"warn,omitempty"`
 }
 
 // encode writes the payload.
 func (c Claims) encode() ([]byte, error) {
-	b, err := json.Marshal(payload{
-		Issuer: c.Issuer, Subject: c.Name, Audience: c.Audience,
+	p := c.Principal
+	out := payload{
+		Issuer: c.Issuer, Subject: p.Name, Audience: c.Audience,
 		Expires: c.Expires.Unix(), NotBefore: c.NotBefore.Unix(), Issued: c.Issued.Unix(),
-		ID: c.ID, Kind: c.Kind, TokenID: c.TokenID, Access: c.Scopes,
-	})
+		ID: c.ID, Kind: p.Kind, TokenID: p.TokenID, Access: c.Scopes,
+	}
+	if p.Kind == access.Account {
+		out.Account = &ofAccount{
+			ID: p.AccountID, Name: p.Account, Level: p.Level, Reach: p.Reach, Cluster: p.Cluster,
+			Generation: p.Generation, Expires: unix(p.Expires), WarnFrom: unix(p.WarnFrom),
+		}
+	}
+	b, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("encode the claims: %w", err)
 	}
 	return b, nil
+}
+
+// unix is 0 for the zero time.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 // latest bounds times, so that arithmetic on them cannot overflow (about the
@@ -77,7 +98,7 @@ func decode(b []byte) (Claims, error) {
 		}
 	}
 	c := Claims{
-		ID: p.ID, TokenID: p.TokenID, Kind: p.Kind, Name: p.Subject, Scopes: p.Access,
+		ID: p.ID, Principal: p.principal(), Scopes: p.Access,
 		Issued: at(p.Issued), NotBefore: at(p.NotBefore), Expires: at(p.Expires),
 		Issuer: p.Issuer, Audience: p.Audience,
 	}
@@ -86,6 +107,21 @@ func decode(b []byte) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: the claims are not the ones Fairlead writes", ErrInvalid)
 	}
 	return c, nil
+}
+
+func (p payload) principal() access.Principal {
+	out := access.Principal{Kind: p.Kind, TokenID: p.TokenID, Name: p.Subject}
+	if a := p.Account; a != nil {
+		out.AccountID, out.Account, out.Level, out.Reach, out.Cluster = a.ID, a.Name, a.Level, a.Reach, a.Cluster
+		out.Generation = a.Generation
+		if a.Expires != 0 {
+			out.Expires = at(a.Expires)
+		}
+		if a.WarnFrom != 0 {
+			out.WarnFrom = at(a.WarnFrom)
+		}
+	}
+	return out
 }
 
 func at(unix int64) time.Time { return time.Unix(unix, 0).UTC() }

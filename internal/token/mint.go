@@ -59,7 +59,7 @@ func NewMinter(o MinterOptions) *Minter {
 }
 
 // Mint makes a token for p with scopes, which are what policy granted: Mint
-// does not judge.
+// does not judge. It ends with the Fairlead token of p at the latest.
 //
 // Errors: REQUEST_INVALID wrapping ErrTooLarge when there are too many scopes
 // for one token; failures of Keys; a principal that is neither Anonymous nor
@@ -80,10 +80,16 @@ func (m *Minter) Mint(ctx context.Context, p access.Principal, scopes []oci.Scop
 	now := at(m.o.Now().Unix())
 	c := Claims{
 		ID: base64.RawURLEncoding.EncodeToString(id[:]), KeyID: key.ID,
-		TokenID: p.TokenID, Kind: p.Kind, Name: p.Name,
-		Scopes: append([]oci.Scope{}, scopes...),
-		Issued: now, NotBefore: now, Expires: now.Add(m.o.Lifetime.Truncate(time.Second)),
+		Principal: p,
+		Scopes:    append([]oci.Scope{}, scopes...),
+		Issued:    now, NotBefore: now, Expires: now.Add(m.o.Lifetime.Truncate(time.Second)),
 		Issuer: m.o.Issuer, Audience: m.o.Service,
+	}
+	if end := p.Expires; !end.IsZero() && end.Before(c.Expires) {
+		c.Expires = at(end.Unix())
+	}
+	if !c.Expires.After(now) {
+		return "", Claims{}, oci.Errorf(oci.CodeUnauthorized, "the token %s has expired: make a new one", p.Name)
 	}
 	body, err := c.encode()
 	if err != nil {

@@ -50,7 +50,7 @@ func newHouse(tb testing.TB) *house {
 	h.Minter = token.NewMinter(token.MinterOptions{Issuer: issuer, Service: service, Keys: keys, Now: h.now})
 	h.Verifier = token.NewVerifier(token.VerifierOptions{
 		Issuer: issuer, Service: service, Keys: keys, Now: h.now,
-		Alive: func(id string) bool { return id == alive && !h.revoked[id] },
+		Alive: func(p access.Principal) bool { return p.TokenID == alive && !h.revoked[p.TokenID] },
 	})
 	return h
 }
@@ -85,8 +85,8 @@ func TestMintAndVerify(t *testing.T) {
 				if diff := cmp.Diff(minted, c); diff != "" {
 					t.Error(diff)
 				}
-				if c.Principal() != operator {
-					t.Errorf("principal %+v", c.Principal())
+				if !cmp.Equal(c.Principal, operator) {
+					t.Errorf("principal %+v", c.Principal)
 				}
 				if c.Scopes == nil {
 					t.Error("nil scopes would mean that there is no token")
@@ -94,7 +94,7 @@ func TestMintAndVerify(t *testing.T) {
 			}
 			signing, _ := h.keys.Signing(t.Context())
 			want := token.Claims{
-				ID: minted.ID, KeyID: signing.ID, TokenID: alive, Kind: access.Operator, Name: "operator",
+				ID: minted.ID, KeyID: signing.ID, Principal: operator,
 				Scopes: append([]oci.Scope{}, scopes...),
 				Issued: time.Unix(1_800_000_000, 0).UTC(), NotBefore: time.Unix(1_800_000_000, 0).UTC(), Expires: time.Unix(1_800_000_300, 0).UTC(),
 				Issuer: issuer, Audience: service,
@@ -116,7 +116,7 @@ func TestAnonymousTokenAsksNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := h.Verify(t.Context(), raw); err != nil || c.Kind != access.Anonymous {
+	if c, err := h.Verify(t.Context(), raw); err != nil || c.Principal.Kind != access.Anonymous {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -175,7 +175,7 @@ func TestExpiry(t *testing.T) {
 func (h *house) fresh() *token.Verifier {
 	return token.NewVerifier(token.VerifierOptions{
 		Issuer: issuer, Service: service, Keys: h.keys, Now: h.now,
-		Alive: func(id string) bool { return id == alive && !h.revoked[id] },
+		Alive: func(p access.Principal) bool { return p.TokenID == alive && !h.revoked[p.TokenID] },
 	})
 }
 
@@ -216,7 +216,7 @@ func TestCacheIsBounded(t *testing.T) {
 	h := newHouse(t)
 	v := token.NewVerifier(token.VerifierOptions{
 		Issuer: issuer, Service: service, Keys: h.keys, Now: h.now, CacheSize: 2,
-		Alive: func(string) bool { return true },
+		Alive: func(access.Principal) bool { return true },
 	})
 	var raws []string
 	for range 5 {
@@ -338,7 +338,7 @@ func BenchmarkVerify(b *testing.B) {
 	raw, _ := h.mint(b, pullPush())
 	v := token.NewVerifier(token.VerifierOptions{
 		Issuer: issuer, Service: service, Keys: h.keys,
-		Alive: func(id string) bool { return id == alive },
+		Alive: func(p access.Principal) bool { return p.TokenID == alive },
 	})
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()

@@ -20,6 +20,9 @@ const (
 	skew = time.Minute
 	// grace is how long after its end a token is still taken.
 	grace = 5 * time.Second
+	// Horizon is how long after its end a token may still finish uploads that
+	// were begun with it. Revocations must be remembered for as long.
+	Horizon = 7 * 24 * time.Hour
 	// DefaultCacheSize is how many verified tokens are remembered.
 	DefaultCacheSize = 4096
 	// maxCached is the length of the longest token that is remembered, which
@@ -46,9 +49,10 @@ type VerifierOptions struct {
 	Keys            Keys
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Alive tells whether a Fairlead token is still valid; it is asked for
-	// each request and answers from memory. nil: none is.
-	Alive func(tokenID string) bool
+	// Alive tells whether the Fairlead token behind a principal is still
+	// valid (but for its expiry); it is asked for each request and answers
+	// from memory. nil: none is.
+	Alive func(access.Principal) bool
 	// CacheSize in tokens; 0 is DefaultCacheSize.
 	CacheSize int
 }
@@ -68,7 +72,7 @@ func NewVerifier(o VerifierOptions) *Verifier {
 		o.Now = time.Now
 	}
 	if o.Alive == nil {
-		o.Alive = func(string) bool { return false }
+		o.Alive = func(access.Principal) bool { return false }
 	}
 	if o.CacheSize <= 0 {
 		o.CacheSize = DefaultCacheSize
@@ -108,8 +112,11 @@ func (v *Verifier) current(c Claims) (Claims, error) {
 	if c.NotBefore.After(now.Add(skew)) || c.Issued.After(now.Add(skew)) {
 		return Claims{}, fmt.Errorf("%w: it is from the future", ErrInvalid)
 	}
-	if c.Kind != access.Anonymous && !v.o.Alive(c.TokenID) {
+	if c.Principal.Kind != access.Anonymous && !v.o.Alive(c.Principal) {
 		return Claims{}, ErrRevoked
+	}
+	if !now.Before(c.Expires.Add(Horizon)) {
+		return Claims{}, fmt.Errorf("%w: it ended long ago", ErrInvalid)
 	}
 	if !now.Before(c.Expires.Add(grace)) {
 		return c, ErrExpired
@@ -159,7 +166,8 @@ func (v *Verifier) judge(c Claims) error {
 		return fmt.Errorf("%w: minted for another service", ErrInvalid)
 	case !c.Issued.Before(c.Expires), !c.NotBefore.Before(c.Expires), c.Expires.Sub(c.Issued) > MaxLifetime:
 		return fmt.Errorf("%w: its times contradict each other", ErrInvalid)
-	case c.ID == "" || c.Kind == "" || (c.TokenID == "") != (c.Kind == access.Anonymous):
+	case c.ID == "" || c.Principal.Kind == "" || (c.Principal.TokenID == "") != (c.Principal.Kind == access.Anonymous),
+		(c.Principal.AccountID != 0) != (c.Principal.Kind == access.Account):
 		return fmt.Errorf("%w: it does not say whose it is", ErrInvalid)
 	}
 	return nil

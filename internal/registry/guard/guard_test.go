@@ -325,7 +325,7 @@ func TestAudit(t *testing.T) {
 			got = nil
 			v.Granted = nil
 			err := m.call(t.Context(), guard.New(&recorder{}, v))
-			if len(got) != 1 || got[0].Allowed || got[0].Reason != err.Error() || got[0].Principal != operator || got[0].Method != m.reached() || m.need != "*" && got[0].Repo != web {
+			if len(got) != 1 || got[0].Allowed || got[0].Reason != err.Error() || !cmp.Equal(got[0].Principal, operator) || got[0].Method != m.reached() || m.need != "*" && got[0].Repo != web {
 				t.Errorf("%s refused: %+v", m.name, got)
 			}
 		}
