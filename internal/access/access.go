@@ -104,6 +104,13 @@ func (r Reach) Covers(repo oci.Repo, incarnation string) bool {
 	return false
 }
 
+// touches tells whether anything of the namespace lies in reach.
+func (r Reach) touches(n Namespace) bool {
+	return r.All || slices.ContainsFunc(r.Parts, func(p Part) bool {
+		return p.Namespace() == n.Name && p.Incarnation == n.Incarnation
+	})
+}
+
 // Namespace is what the policy knows of one that is there now.
 type Namespace struct {
 	Name      string
@@ -112,6 +119,11 @@ type Namespace struct {
 	Incarnation string
 	// Public: every signed-in account may pull.
 	Public bool
+}
+
+// In tells whether anything of the namespace lies in p's reach.
+func (n Namespace) In(p Principal) bool {
+	return p.Kind == Operator || p.Kind == Account && n.AccountID == p.AccountID && p.Reach.touches(n)
 }
 
 // Namespaces answers from memory.

@@ -292,3 +292,20 @@ func list(actions []oci.Action) string {
 func (pol Policy) Visible(p Principal, repo oci.Repo) bool {
 	return pol.Explain(p, oci.Scope{Type: oci.ResourceRepository, Name: string(repo), Actions: pullOnly}).Allowed
 }
+
+// VisibleIn tells whether p may pull from anything in the namespace.
+func (pol Policy) VisibleIn(p Principal, namespace string) bool {
+	if pol.o.Namespaces == nil {
+		return p.Kind == Operator
+	}
+	n, ok := pol.o.Namespaces.Namespace(namespace)
+	switch {
+	case p.Kind == Operator:
+		return true
+	case !ok:
+		return false
+	case n.Public && (p.pulls() || p.Kind == Anonymous && pol.o.AnonymousPublic):
+		return true
+	}
+	return p.pulls() && n.In(p)
+}

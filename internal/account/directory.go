@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,9 @@ type Directory struct {
 	accounts   sync.Map // id -> name
 	namespaces sync.Map // name -> *entry
 	tokens     sync.Map // id -> TokenChange
+	listing    sync.RWMutex
+	owned      map[int64]map[string]struct{} // account -> names
+	public     map[string]struct{}
 	changed    func(TokenChange)
 	closed     atomic.Bool
 	refreshed  atomic.Int64 // unix nanoseconds
@@ -65,7 +70,7 @@ func NewDirectory(o DirectoryOptions) *Directory {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Directory{o: o, changed: func(TokenChange) {}}
+	return &Directory{o: o, changed: func(TokenChange) {}, owned: map[int64]map[string]struct{}{}, public: map[string]struct{}{}}
 }
 
 // Refresh reads what changed. Who changed something calls it before saying
@@ -86,6 +91,7 @@ func (d *Directory) Refresh(ctx context.Context) error {
 	}
 	for _, n := range c.Namespaces {
 		if !n.Removed.IsZero() {
+			d.list(n.Name, access.Namespace{})
 			d.namespaces.Delete(n.Name)
 			continue
 		}
@@ -94,6 +100,7 @@ func (d *Directory) Refresh(ctx context.Context) error {
 			d.o.Log.ErrorContext(ctx, "a rule for immutable tags is not readable: all tags of the namespace are held immutable", "namespace", n.Name, "error", err)
 			rules = []compiledRule{{tags: regexp.MustCompile("")}}
 		}
+		d.list(n.Name, n.Namespace)
 		d.namespaces.Store(n.Name, &entry{n.Namespace, rules})
 	}
 	for _, t := range c.Tokens {
@@ -213,4 +220,51 @@ func (d *Directory) shut() {
 	if !d.closed.Swap(true) {
 		d.o.Log.Error("accounts' tokens are not accepted until the database can be read again")
 	}
+}
+
+// Names of the namespaces that a principal may see, sorted: its account's, as
+// far as it reaches, and with public those that are public, too.
+func (d *Directory) Names(p access.Principal, public bool) []string {
+	var out []string
+	d.listing.RLock()
+	for name := range d.owned[p.AccountID] {
+		if n, ok := d.Namespace(name); ok && n.In(p) {
+			out = append(out, name)
+		}
+	}
+	if public {
+		out = slices.AppendSeq(out, maps.Keys(d.public))
+	}
+	d.listing.RUnlock()
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// list keeps the indexes behind Names; n is as it is now, or zero if it is
+// gone.
+func (d *Directory) list(name string, n access.Namespace) {
+	d.listing.Lock()
+	defer d.listing.Unlock()
+	if was, ok := d.Namespace(name); ok {
+		delete(d.owned[was.AccountID], name)
+		delete(d.public, name)
+	}
+	if n.Name == "" {
+		return
+	}
+	if d.owned[n.AccountID] == nil {
+		d.owned[n.AccountID] = map[string]struct{}{}
+	}
+	d.owned[n.AccountID][name] = struct{}{}
+	if n.Public {
+		d.public[name] = struct{}{}
+	}
+}
+
+// AccountName by id; "" if there is no such account.
+func (d *Directory) AccountName(id int64) string {
+	if v, ok := d.accounts.Load(id); ok {
+		return v.(string)
+	}
+	return ""
 }

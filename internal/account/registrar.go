@@ -215,23 +215,10 @@ func (r *Registrar) Namespace(ctx context.Context, p access.Principal, name stri
 		id = 0
 	}
 	n, err := r.o.Store.Namespace(ctx, id, name)
-	if err == nil && !reaches(p, n.Namespace) {
+	if err == nil && !n.In(p) {
 		err = ErrNotFound
 	}
 	return n, known(err, "namespace "+oci.Clip(name))
-}
-
-// reaches tells whether p's reach has anything in the namespace.
-func reaches(p access.Principal, n access.Namespace) bool {
-	if p.Kind == access.Operator || p.Reach.All {
-		return true
-	}
-	for _, part := range p.Reach.Parts {
-		if part.Namespace() == n.Name && part.Incarnation == n.Incarnation {
-			return true
-		}
-	}
-	return false
 }
 
 // NamespacePage lists those of an account ("" is one's own, or all for the

@@ -59,8 +59,7 @@ func (s *SignIn) Alive(p access.Principal) bool {
 // Authenticate checks a user name and a token's value. Who has the value of a
 // token that ended is told why; nobody else is told anything.
 //
-// Errors: ErrBadCredentials; ErrUnavailable; an oci.Error UNAUTHORIZED with
-// the reason, wrapping ErrEnded.
+// Errors: ErrBadCredentials, ErrUnavailable, *EndedError.
 func (s *SignIn) Authenticate(ctx context.Context, username, secret string) (access.Principal, error) {
 	p, err := s.operator.Authenticate(ctx, username, secret)
 	if err == nil {
@@ -84,12 +83,18 @@ func (s *SignIn) Authenticate(ctx context.Context, username, secret string) (acc
 	return p, err
 }
 
-// ErrEnded is wrapped by refusals of tokens that were good once.
-var ErrEnded = errors.New("the token has ended")
-
-func ended(format string, args ...any) error {
-	return oci.Errorf(oci.CodeUnauthorized, format, args...).WithCause(ErrEnded)
+// EndedError refuses a token that was good once, to who has its value. It
+// unwraps to UNAUTHORIZED with the reason.
+type EndedError struct {
+	// Principal that it stood for, for the record only.
+	Principal access.Principal
+	reason    string
 }
+
+func (e *EndedError) Error() string { return e.reason }
+
+// Unwrap gives the protocol's error.
+func (e *EndedError) Unwrap() error { return oci.Errorf(oci.CodeUnauthorized, "%s", e.reason) }
 
 // token checks the value of a token of an account. An unknown id costs what a
 // wrong value does: one lookup.
@@ -137,6 +142,7 @@ func (s *SignIn) generation(t Token, id, secret string) (int, bool) {
 func (s *SignIn) judge(t Token, generation int) (access.Principal, error) {
 	now := s.now()
 	p := t.principal(generation)
+	ended := func(format string, args ...any) error { return &EndedError{p, fmt.Sprintf(format, args...)} }
 	switch {
 	case t.State(now) == Revoked:
 		return access.Principal{}, ended("the token %s was revoked on %s: sign in with another", p.Name, day(t.Revoked))

@@ -17,6 +17,7 @@ var floors = map[string]int{
 
 	"internal/distribution":      4,
 	"internal/admin":             4,
+	"internal/management":        4,
 	"internal/web":               4,
 	"internal/database":          4,
 	"internal/database/sqlite":   4,

@@ -20,8 +20,11 @@ const (
 	// smallBlob is sent by one write: below it, sendfile costs more than it
 	// saves.
 	smallBlob = 64 << 10
-	// sendStep bytes must leave within answerTime, or the client is given up.
-	sendStep = 4 << 20
+	// Steps of a large blob, in bytes. Between two the token is looked at, so
+	// a step grows only while it takes the client no longer than stepTime. Each
+	// must leave within answerTime, or the client is given up.
+	firstStep, lastStep = 256 << 10, 4 << 20
+	stepTime            = 250 * time.Millisecond
 )
 
 var smallBuffers = sync.Pool{New: func() any { return new([smallBlob]byte) }}
@@ -140,18 +143,25 @@ func (x *exchange) sendSmall(status int, body io.Reader, n int64) error {
 // what fails now breaks the connection, and the client sees a short body.
 func (x *exchange) sendLarge(w io.Writer, body io.Reader, n int64) bool {
 	control := http.NewResponseController(x.w)
+	size := int64(firstStep)
 	for n > 0 {
 		if err := x.stillValid(); err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
 			return false
 		}
-		step := min(n, sendStep)
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime)) // not every writer has one
+		step, began := min(n, size), time.Now()
+		_ = control.SetWriteDeadline(began.Add(answerTime)) // not every writer has one
 		if _, err := io.CopyN(w, body, step); err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
 			return false
 		}
 		n -= step
+		switch took := time.Since(began); {
+		case took < stepTime/2:
+			size = min(2*size, lastStep)
+		case took > stepTime:
+			size = max(size/4, smallBlob)
+		}
 	}
 	return true
 }

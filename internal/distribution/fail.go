@@ -174,6 +174,13 @@ func (x *exchange) empty(status int) error {
 	return nil
 }
 
+// warnOfEnd warns a puller whose token ends soon; nobody else pays for it.
+func (x *exchange) warnOfEnd() {
+	if !x.viewer.Principal.WarnFrom.IsZero() {
+		x.warn(false)
+	}
+}
+
 // warn adds what the client's user should be told. Source: dist, "Warnings".
 func (x *exchange) warn(write bool) {
 	if x.h.o.Warn == nil {
@@ -181,7 +188,7 @@ func (x *exchange) warn(write bool) {
 	}
 	const most = 4096 // bytes of all warnings together
 	size := 0
-	for _, text := range x.h.o.Warn(x.r.Context(), write) {
+	for _, text := range x.h.o.Warn(x.r.Context(), x.viewer.Principal, write) {
 		text = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ").Replace(text)
 		value := `299 - "` + text + `"`
 		if size += len(value); size > most {

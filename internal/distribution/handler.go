@@ -55,8 +55,14 @@ type Options struct {
 	Hosts []*url.URL
 	// Service names this registry in challenges and tokens.
 	Service string
+	// Anonymous lets who is not signed in have registry tokens, for what the
+	// policy allows everybody.
+	Anonymous bool
 	// Warn gives what a client's user should be told beside the answer.
-	Warn func(ctx context.Context, write bool) []string
+	Warn func(ctx context.Context, p access.Principal, write bool) []string
+	// Pulled is told of manifests that were read, with head of those that
+	// were only looked up.
+	Pulled func(p access.Principal, repo oci.Repo, ref oci.Ref, digest oci.Digest, head bool)
 	// Audit is told of changes and refusals.
 	Audit func(context.Context, guard.Event)
 	// Patience is how long a client may pause while it sends a body; 0 is a
@@ -219,8 +225,8 @@ func (x *exchange) ping() error {
 	switch {
 	case x.viewer.Expired:
 		return &access.Error{Code: oci.CodeUnauthorized, Reason: "the registry token has expired: fetch another"}
-	case !x.viewer.SignedIn:
-		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access"}
+	case !x.viewer.SignedIn && (x.credential == "" || !x.h.o.Anonymous):
+		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: the user name is token, the password a Fairlead token"}
 	}
 	return x.json(http.StatusOK, struct{}{})
 }

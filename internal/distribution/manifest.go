@@ -14,6 +14,10 @@ func (x *exchange) manifestGet() error {
 	if err != nil {
 		return err
 	}
+	if x.h.o.Pulled != nil {
+		x.h.o.Pulled(x.viewer.Principal, x.req.Repo, x.req.Ref, m.Digest, x.req.Kind == wire.ManifestHead)
+	}
+	x.warnOfEnd()
 	etag := `"` + string(m.Digest) + `"`
 	nameContent(x.w.Header(), etag, m.Digest)
 	if noneMatch(x.r, etag) {

@@ -62,19 +62,11 @@ func (x *exchange) token() error {
 	if err != nil {
 		return err
 	}
-	if !t.signedIn {
-		return &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access (user name token, password a Fairlead token)"}
-	}
-	p, err := x.h.o.Authenticator.Authenticate(x.r.Context(), t.username, t.secret)
-	switch {
-	case errors.Is(err, account.ErrBadCredentials):
-		return oci.Errorf(oci.CodeUnauthorized, "%s", err.Error())
-	case errors.Is(err, account.ErrUnavailable):
-		return oci.Errorf(oci.CodeUnavailable, "%s", err.Error())
-	case err != nil:
+	p, err := x.signIn(t)
+	if err != nil {
 		return err
 	}
-	x.record.Principal = p.Name
+	x.viewer.Principal, x.record.Principal = p, p.Name
 	raw, claims, err := x.h.o.Minter.Mint(x.r.Context(), p, x.h.o.Policy.Allow(p, t.scopes))
 	if err != nil {
 		return err
@@ -95,6 +87,24 @@ func (x *exchange) token() error {
 		a.Scope = strings.Join(names, " ")
 	}
 	return x.json(http.StatusOK, a)
+}
+
+// signIn finds who asks.
+func (x *exchange) signIn(t tokenRequest) (access.Principal, error) {
+	if !t.signedIn {
+		if x.h.o.Anonymous {
+			return anonymous, nil
+		}
+		return access.Principal{}, &access.Error{Code: oci.CodeUnauthorized, Reason: "sign in first: this registry has no anonymous access (user name token, password a Fairlead token)"}
+	}
+	p, err := x.h.o.Authenticator.Authenticate(x.r.Context(), t.username, t.secret)
+	switch {
+	case errors.Is(err, account.ErrBadCredentials):
+		err = oci.Errorf(oci.CodeUnauthorized, "%s", account.ErrBadCredentials.Error())
+	case errors.Is(err, account.ErrUnavailable):
+		err = oci.Errorf(oci.CodeUnavailable, "%s", account.ErrUnavailable.Error())
+	}
+	return p, err
 }
 
 func (x *exchange) tokenGet() (tokenRequest, error) {

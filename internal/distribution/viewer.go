@@ -14,11 +14,13 @@ import (
 // a push or pull of hours must not outlive the revocation of its token.
 const lookAgain = time.Second
 
+var anonymous = access.Principal{Kind: access.Anonymous, Name: string(access.Anonymous)}
+
 // identify reads and verifies the bearer token. Without one the viewer is
 // anonymous. An expired token makes a viewer that may finish its uploads.
 func (x *exchange) identify() error {
 	x.viewer = guard.Viewer{
-		Principal: access.Principal{Kind: access.Anonymous, Name: string(access.Anonymous)},
+		Principal: anonymous,
 		Policy:    x.h.o.Policy,
 		Audit:     x.h.o.Audit,
 	}
@@ -52,15 +54,25 @@ func (x *exchange) verify(raw string) (token.Claims, error) {
 	return claims, err
 }
 
-// stillValid looks at the token again. That it has expired meanwhile does not
-// matter to what it has begun.
+// stillValid looks again at the token, and at whether its principal may still
+// do what it has begun: a namespace may be gone. That the token has expired
+// meanwhile does not matter.
 func (x *exchange) stillValid() error {
 	if x.credential == "" || time.Since(x.checked) < lookAgain {
 		return nil
 	}
 	x.checked = time.Now()
-	_, err := x.verify(x.credential)
-	return err
+	if _, err := x.verify(x.credential); err != nil {
+		return err
+	}
+	action := oci.ActionPull
+	if isPush[x.req.Kind] {
+		action = oci.ActionPush
+	}
+	if d := x.viewer.Policy.Explain(x.viewer.Principal, oci.RepoScope(x.req.Repo, action)); !d.Allowed {
+		return &access.Error{Code: oci.CodeDenied, Reason: d.Reason}
+	}
+	return nil
 }
 
 // badToken is a registry token that does not verify.

@@ -25,6 +25,7 @@ import (
 	"fairlead.dev/fairlead/internal/distribution"
 	"fairlead.dev/fairlead/internal/keyfile"
 	"fairlead.dev/fairlead/internal/observe"
+	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/guard"
 	"fairlead.dev/fairlead/internal/registry/local"
@@ -79,6 +80,8 @@ type server struct {
 	first    bool // the data folder was made by this start
 	operator *account.Operator
 	keys     *token.FileKeys
+	values   *account.ValueKeys
+	house    *house
 	database *sqlite.DB
 	blobs    *disk.Store
 	room     *room
@@ -136,6 +139,9 @@ func (s *server) openSecrets(context.Context) error {
 		return err
 	}
 	if s.keys, err = token.OpenKeys(filepath.Join(s.c.Keys, "registry-tokens")); err != nil {
+		return err
+	}
+	if s.values, err = account.OpenValueKeys(filepath.Join(s.c.Keys, "token-values")); err != nil {
 		return err
 	}
 	file, given := s.c.OperatorTokenFile, true
@@ -222,7 +228,10 @@ func (s *server) buildRegistry() error {
 			s.log.Error("the bytes of a blob are missing: restore them from a backup", "digest", row.Digest, "key", row.Key)
 		},
 		Swept: s.swept,
-		Log:   s.log,
+		Immutable: func(repo oci.Repo, tag oci.Tag) bool {
+			return s.house != nil && s.house.directory.Immutable(repo, tag)
+		},
+		Log: s.log,
 	})
 	return nil
 }
@@ -236,12 +245,17 @@ func (s *server) build() error {
 	if err := s.buildRegistry(); err != nil {
 		return err
 	}
+	if err := s.buildHouse(); err != nil {
+		return err
+	}
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
-		Policy:        access.NewPolicy(access.Options{}),
-		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: func(p access.Principal) bool { return s.operator.Alive(p.TokenID) }}),
+		Policy:        s.house.policy,
+		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: s.house.signIn.Alive}),
 		Minter:        token.NewMinter(token.MinterOptions{Service: service, Keys: s.keys, Lifetime: s.c.TokenLifetime}),
-		Authenticator: s.operator,
+		Authenticator: s.house.gate,
+		Anonymous:     s.c.AnonymousPublic,
+		Pulled:        s.pulled,
 		KeySet:        s.keySet,
 		Hosts:         hosts,
 		Service:       service,
@@ -294,11 +308,15 @@ func (s *server) keySet(ctx context.Context) ([]byte, error) {
 	return token.JWKS(keys), nil
 }
 
-func (s *server) warnings(ctx context.Context, write bool) []string {
-	if write && s.room.scarce(ctx) {
-		return []string{"The registry's disk is getting full: pushes will soon be refused. Tell its operator."}
+func (s *server) warnings(ctx context.Context, p access.Principal, write bool) []string {
+	var out []string
+	if now := time.Now(); !p.WarnFrom.IsZero() && now.After(p.WarnFrom) {
+		out = append(out, fmt.Sprintf("The token %s will expire in %s.", p.Name, p.Expires.Sub(now).Round(time.Second)))
 	}
-	return nil
+	if write && s.room.scarce(ctx) {
+		out = append(out, "The registry's disk is getting full: pushes will soon be refused. Tell its operator.")
+	}
+	return out
 }
 
 // routes is the server's surface.
@@ -308,6 +326,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.health.ready)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.Handle("/token", s.handler)
+	mux.Handle("/api/", s.house.api)
 	mux.Handle("/.well-known/jwks.json", s.handler)
 	mux.HandleFunc("/", elsewhere)
 	// ServeMux would clean the path and redirect; the protocol's grammar
@@ -331,6 +350,10 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.serveHTTP(web) })
 	group.Go(func() error { return s.registry.Run(work, s.c.SweepInterval) })
 	group.Go(func() error { return s.operator.Run(work) })
+	group.Go(func() error { return s.house.directory.Run(work) })
+	group.Go(func() error { return s.house.audit.Run(work) })
+	group.Go(func() error { return s.house.tally.Run(work) })
+	group.Go(func() error { return s.forgetTokens(work) })
 	group.Go(func() error { return s.serveControl(work) })
 	if s.cert != nil {
 		group.Go(func() error { return s.cert.Run(work) })

@@ -84,7 +84,9 @@ func (s *server) stop(web *http.Server) error {
 // job that runs when the server stops is cut off; it can be begun again.
 func (s *server) serveControl(ctx context.Context) error {
 	web := &http.Server{
-		Handler:           admin.New(admin.Options{Upkeep: s.upkeep(), Log: s.log}),
+		Handler: s.observer.Middleware(admin.New(admin.Options{
+			Upkeep: s.upkeep(), Service: s.house.desk, Authenticate: operatorAsks, Version: s.o.Version, Log: s.log,
+		})),
 		ReadHeaderTimeout: headerTime,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -283,15 +283,31 @@ func (g *guard) Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.
 		return refusal[oci.Repo](err)
 	}
 	return func(yield func(oci.Repo, error) bool) {
-		for repo, err := range g.next.Repositories(ctx, after) {
-			if err == nil && !g.v.Policy.Explain(g.v.Principal, need(repo, pull)).Allowed {
-				continue
-			}
-			if !yield(repo, err) {
-				return
-			}
+		for at := &after; at != nil; {
+			at = g.visible(ctx, *at, yield)
 		}
 	}
+}
+
+// visible yields repositories after one until it meets a namespace that the
+// principal may not see, and says after which name to go on: a foreign
+// namespace costs one step, however much it holds. nil is the end.
+func (g *guard) visible(ctx context.Context, after oci.Repo, yield func(oci.Repo, error) bool) *oci.Repo {
+	for repo, err := range g.next.Repositories(ctx, after) {
+		if err != nil || g.v.Policy.Visible(g.v.Principal, repo) {
+			if !yield(repo, err) || err != nil {
+				return nil
+			}
+			continue
+		}
+		ns := repo.Namespace()
+		if ns == "" || g.v.Policy.VisibleIn(g.v.Principal, ns) {
+			continue
+		}
+		end := oci.Repo(ns + "/\xff") // after all of the namespace, before all else
+		return &end
+	}
+	return nil
 }
 
 // Tags needs pull.

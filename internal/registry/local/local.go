@@ -267,3 +267,8 @@ func paged[T any, C comparable](first, last int, after C, page func(after C, n i
 		}
 	}
 }
+
+// Peek reads a manifest without counting it as a pull. Errors: as Manifest.
+func (r *Registry) Peek(ctx context.Context, repo oci.Repo, digest oci.Digest) (oci.Manifest, error) {
+	return r.manifest(ctx, repo, oci.Ref{Digest: digest})
+}

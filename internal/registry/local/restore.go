@@ -73,3 +73,7 @@ func (r *Registry) Still(fn func() error) error {
 	defer r.upkeep.Unlock()
 	return fn()
 }
+
+// Forget what is remembered of repositories, after they were changed beside
+// the registry.
+func (r *Registry) Forget() { r.cache.forgetAll() }
