@@ -273,6 +273,11 @@ func (r *Registrar) RevokeToken(ctx context.Context, p access.Principal, id stri
 	return t, known(err, "token "+id)
 }
 
+// KeyUse counts the tokens whose values a server key makes.
+func (r *Registrar) KeyUse(ctx context.Context, id string) (int, error) {
+	return r.o.Store.KeyUse(ctx, id, r.o.Now())
+}
+
 // RetireKey forgets a server key. Tokens whose values it makes must be ended
 // with it, if revoke says so; how many is returned.
 func (r *Registrar) RetireKey(ctx context.Context, p access.Principal, id string, revoke bool) (int, error) {

@@ -13,12 +13,16 @@ import (
 	"time"
 
 	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/admin"
+	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/backup"
 	"fairlead.dev/fairlead/internal/config"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
+	"fairlead.dev/fairlead/internal/token"
 )
 
 // Upkeep looks after an open registry, for the management API and the command
@@ -28,6 +32,17 @@ type Upkeep struct {
 	registry *local.Registry
 	source   func(ctx context.Context) (backup.Source, error)
 	secrets  func() (map[string]string, error)
+	// Of a server that runs; nil otherwise.
+	house   *house
+	values  *account.ValueKeys
+	signing *token.FileKeys
+	record  func(context.Context, audit.Line)
+}
+
+// operator acts by the control socket.
+func (u *Upkeep) operator() access.Principal {
+	p, _ := operatorAsks(nil)
+	return p
 }
 
 var _ admin.Upkeep = (*Upkeep)(nil)
@@ -53,7 +68,10 @@ func OpenUpkeep(ctx context.Context, c config.Config, log io.Writer) (admin.Upke
 
 // upkeep of the open server.
 func (s *server) upkeep() *Upkeep {
-	return &Upkeep{c: s.c, registry: s.registry, source: s.backupSource, secrets: s.secretFiles}
+	return &Upkeep{
+		c: s.c, registry: s.registry, source: s.backupSource, secrets: s.secretFiles,
+		house: s.house, values: s.values, signing: s.keys, record: s.recorded,
+	}
 }
 
 // operatorActs notes the operator as who acts.

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev/fairlead/internal/keyfile"
 )
@@ -45,6 +46,7 @@ type ring struct {
 type fileKey struct {
 	PrivateKey
 	sequence int
+	made     time.Time
 }
 
 var _ Keys = (*FileKeys)(nil)
@@ -91,7 +93,9 @@ func (f *FileKeys) hold(keys []fileKey) {
 	})
 	r := &ring{keys: keys}
 	for _, k := range keys {
-		r.trusted = append(r.trusted, k.Public())
+		pub := k.Public()
+		pub.Made = k.made
+		r.trusted = append(r.trusted, pub)
 	}
 	f.ring.Store(r)
 }
@@ -119,7 +123,7 @@ func (f *FileKeys) Add(context.Context) (PublicKey, error) {
 		return PublicKey{}, fmt.Errorf("make a token key: %w", err)
 	}
 	keys := slices.Clone(f.ring.Load().keys)
-	k := fileKey{PrivateKey: NewPrivateKey(private), sequence: 1}
+	k := fileKey{PrivateKey: NewPrivateKey(private), sequence: 1, made: time.Now()}
 	if len(keys) > 0 {
 		k.sequence = keys[len(keys)-1].sequence + 1
 	}
@@ -182,7 +186,11 @@ func readKey(path string) (fileKey, error) {
 	if err != nil || n < 1 {
 		return fileKey{}, damaged("the header Sequence is missing")
 	}
-	k := fileKey{PrivateKey: NewPrivateKey(private), sequence: n}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileKey{}, fmt.Errorf("read a token key: %w", err)
+	}
+	k := fileKey{PrivateKey: NewPrivateKey(private), sequence: n, made: info.ModTime()}
 	if filepath.Base(path) != k.ID+keyExt {
 		return fileKey{}, damaged("its name should be " + k.ID + keyExt)
 	}

@@ -9,13 +9,16 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"time"
 )
 
 // PublicKey verifies registry tokens. The zero value verifies none.
 type PublicKey struct {
 	// ID is the key's thumbprint (RFC 7638), the token's kid.
-	ID  string
-	key ed25519.PublicKey
+	ID string
+	// Made is when, as far as it is known.
+	Made time.Time
+	key  ed25519.PublicKey
 	// header is the one first segment that a token of this key may have.
 	header string
 }
