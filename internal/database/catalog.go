@@ -76,6 +76,9 @@ func makeRepository(ctx context.Context, tx Queryer, repo oci.Repo, now time.Tim
 	if err != nil || found {
 		return id, err
 	}
+	if err := mayMake(ctx, tx, repo); err != nil {
+		return 0, err
+	}
 	found, err = tx.Row(ctx, addRepository, []any{string(repo), incarnation(), now.UnixMicro()}, &id)
 	if err != nil || found {
 		return id, err

@@ -11,8 +11,9 @@ import (
 
 const (
 	addEntry = `INSERT INTO trash
-(kind, namespace, repository, name, deleted_at, deleted_by, manifests, tags, bytes)
-VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id`
+(kind, namespace, repository, name, deleted_at, deleted_by, manifests, tags, bytes, account_id, incarnation)
+VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, COALESCE((SELECT account_id FROM namespaces WHERE name = ?), 0),
+COALESCE((SELECT incarnation FROM namespaces WHERE name = ?), '')) RETURNING id, account_id`
 
 	countEntry = `UPDATE trash SET
 manifests = (SELECT COUNT(*) FROM trash_manifests m WHERE m.trash_id = trash.id),
@@ -55,6 +56,14 @@ WHERE g.manifest_id = m.id AND r.id = m.repository_id AND m.id IN (*)`)
 SELECT r.name, g.name, CAST(? AS BIGINT), CAST(? AS TEXT), m.digest, '' FROM manifests m CROSS JOIN tags g CROSS JOIN repositories r
 WHERE g.manifest_id = m.id AND r.id = m.repository_id AND m.id IN (*)`)
 
+	// What was counted goes with what it was counted for.
+	dropTagCounts = newListed(`DELETE FROM pulls WHERE kind = 'tag' AND (repository, name) IN
+	(SELECT r.name, g.name FROM manifests m CROSS JOIN tags g CROSS JOIN repositories r
+	WHERE g.manifest_id = m.id AND r.id = m.repository_id AND m.id IN (*))`)
+
+	dropDigestCounts = newListed(`DELETE FROM pulls WHERE kind = 'digest' AND (repository, name) IN
+	(SELECT r.name, m.digest FROM manifests m CROSS JOIN repositories r WHERE r.id = m.repository_id AND m.id IN (*))`)
+
 	deleteTagsOf     = newListed(`DELETE FROM tags WHERE manifest_id IN (*)`)
 	deleteBlobsOf    = newListed(`DELETE FROM manifest_blobs WHERE manifest_id IN (*)`)
 	deleteChildrenOf = newListed(`DELETE FROM manifest_children WHERE parent_id IN (*)`)
@@ -74,8 +83,8 @@ type trashing struct {
 // beginTrash writes the entry, still empty, with the repositories it is of.
 func beginTrash(ctx context.Context, tx Queryer, a act, e local.TrashEntry, namespace string, repos ...oci.Repo) (*trashing, error) {
 	e.Deleted, e.By = moment(a.at), a.by
-	args := []any{string(e.Kind), namespace, string(e.Repo), e.Name, a.at, a.by}
-	if _, err := tx.Row(ctx, addEntry, args, &e.ID); err != nil {
+	args := []any{string(e.Kind), namespace, string(e.Repo), e.Name, a.at, a.by, namespace, namespace}
+	if _, err := tx.Row(ctx, addEntry, args, &e.ID, &e.AccountID); err != nil {
 		return nil, err
 	}
 	for _, repo := range repos {
@@ -99,6 +108,8 @@ func (t *trashing) manifests(ctx context.Context, ids []int64) error {
 		{trashChildren, []any{id}},
 		{trashTags, []any{id}},
 		{noteTagsGone, []any{a.at, a.by}},
+		{dropTagCounts, nil},
+		{dropDigestCounts, nil},
 		{deleteTagsOf, nil},
 		{deleteBlobsOf, nil},
 		{deleteChildrenOf, nil},
@@ -129,7 +140,7 @@ func execEach(ctx context.Context, tx Queryer, l listed, first []any, ids []int6
 }
 
 // DeleteTag moves the tag only to the trash. It holds no manifest there.
-func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) error {
+func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag, keep local.Keep) error {
 	err := c.db.Write(ctx, Durable, func(tx Queryer) error {
 		id, err := findRepository(ctx, tx, repo)
 		if err != nil {
@@ -142,6 +153,9 @@ func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) err
 		if was.id == 0 {
 			return manifestMissing(ctx, tx, repo, oci.Ref{Tag: tag})
 		}
+		if keep != nil && keep(repo, tag) {
+			return immutable(repo, tag)
+		}
 		e := local.TrashEntry{Kind: local.TrashedTag, Repo: repo, Name: string(tag)}
 		t, err := beginTrash(ctx, tx, actNow(ctx, c.now), e, namespaceOf(repo), repo)
 		if err != nil {
@@ -151,6 +165,9 @@ func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) err
 			return err
 		}
 		if _, err := tx.Exec(ctx, deleteTag, id, string(tag)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, dropTagCount, string(repo), string(tag)); err != nil {
 			return err
 		}
 		if err := noteMove(ctx, tx, t.act, repo, tag, was.digest, ""); err != nil {
@@ -163,7 +180,7 @@ func (c *Catalog) DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) err
 
 // DeleteManifest moves the manifest, its tags and its untagged referrers to
 // the trash. Links to blobs stay, until they are found to be unneeded.
-func (c *Catalog) DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest) error {
+func (c *Catalog) DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest, keep local.Keep) error {
 	err := c.db.Write(ctx, Durable, func(tx Queryer) error {
 		p := place{repo: repo}
 		var content, manifest sql.NullInt64
@@ -176,6 +193,9 @@ func (c *Catalog) DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.
 		}
 		f := family{q: tx, repository: p.id}
 		if err := f.grow(ctx, member{id: manifest.Int64, digest: digest}); err != nil {
+			return err
+		}
+		if err := f.mayLose(ctx, repo, keep); err != nil {
 			return err
 		}
 		_, err = trashFamily(ctx, tx, actNow(ctx, c.now), repo, f.members)
@@ -241,6 +261,26 @@ func (f *family) grow(ctx context.Context, root member) error {
 		fresh = slices.Clone(f.members[before:])
 	}
 	return nil
+}
+
+// mayLose refuses to take a tag along that keep names.
+func (f *family) mayLose(ctx context.Context, repo oci.Repo, keep local.Keep) error {
+	if keep == nil {
+		return nil
+	}
+	going := make([]int64, len(f.members))
+	for i, m := range f.members {
+		going[i] = m.id
+	}
+	tags, err := tagsByManifest(ctx, f.q, going)
+	for _, of := range tags {
+		for _, tag := range of {
+			if keep(repo, tag) {
+				return immutable(repo, tag)
+			}
+		}
+	}
+	return err
 }
 
 func (f *family) relatives(ctx context.Context, of []member) ([]member, error) {

@@ -56,16 +56,24 @@ func targetOf(ctx context.Context, q Queryer, repository int64, tag oci.Tag) (ta
 }
 
 // pointTag lets the tag name the manifest and notes that it moved. A tag that
-// names it already costs one search and writes nothing.
-func pointTag(ctx context.Context, tx Queryer, a act, p place, tag oci.Tag, to target) (moved bool, err error) {
+// names it already costs one search and writes nothing. Error: TAG_IMMUTABLE
+// for a tag that keep names.
+func pointTag(ctx context.Context, tx Queryer, a act, p place, tag oci.Tag, to target, keep local.Keep) (moved bool, err error) {
 	from, err := targetOf(ctx, tx, p.id, tag)
 	if err != nil || from.id == to.id {
 		return false, err
+	}
+	if from.id != 0 && keep != nil && keep(p.repo, tag) {
+		return false, immutable(p.repo, tag)
 	}
 	if _, err := tx.Exec(ctx, addTag, p.id, string(tag), to.id, a.at); err != nil {
 		return false, err
 	}
 	return true, noteMove(ctx, tx, a, p.repo, tag, from.digest, to.digest)
+}
+
+func immutable(repo oci.Repo, tag oci.Tag) error {
+	return oci.Errorf(oci.CodeTagImmutable, "the tag %s of %s is immutable, it can neither move nor be deleted: push under another tag, or have an admin of the namespace change its rules", tag, repo)
 }
 
 func noteMove(ctx context.Context, tx Queryer, a act, repo oci.Repo, tag oci.Tag, from, to oci.Digest) error {

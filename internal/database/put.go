@@ -65,7 +65,7 @@ type putting struct {
 }
 
 // PutManifest writes the manifest unless it is there, and moves the tags.
-func (c *Catalog) PutManifest(ctx context.Context, repo oci.Repo, m local.ManifestRow, tags []oci.Tag) error {
+func (c *Catalog) PutManifest(ctx context.Context, repo oci.Repo, m local.ManifestRow, tags []oci.Tag, keep local.Keep) error {
 	err := c.db.Write(ctx, Durable, func(tx Queryer) error {
 		p := putting{tx: tx, now: c.now(), m: m}
 		missing, err := p.place(ctx, repo)
@@ -78,7 +78,7 @@ func (c *Catalog) PutManifest(ctx context.Context, repo oci.Repo, m local.Manife
 		a := act{at: p.now.UnixMicro(), by: registry.Actor(ctx)}
 		for _, tag := range tags {
 			to := target{p.manifest, m.Digest}
-			if _, err := pointTag(ctx, tx, a, place{repo, p.repository}, tag, to); err != nil {
+			if _, err := pointTag(ctx, tx, a, place{repo, p.repository}, tag, to, keep); err != nil {
 				return err
 			}
 		}

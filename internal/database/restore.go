@@ -15,10 +15,12 @@ const (
 
 	tagsInEntry = `SELECT repository, name, digest FROM trash_tags WHERE trash_id = ? ORDER BY repository, name`
 
-	// A manifest in whatever entry, the newest first.
+	trashedPlace = `SELECT namespace, incarnation FROM trash WHERE id = ?`
+
+	// A manifest in whatever entry of the same owner, the newest first.
 	trashedManifest = `SELECT t.id, t.trash_id FROM manifest_contents c
-JOIN trash_manifests t ON t.content_id = c.id
-WHERE c.digest = ? AND t.repository = ? ORDER BY t.trash_id DESC LIMIT 1`
+JOIN trash_manifests t ON t.content_id = c.id JOIN trash e ON e.id = t.trash_id
+WHERE c.digest = ? AND t.repository = ? AND e.account_id = ? ORDER BY t.trash_id DESC LIMIT 1`
 
 	// The tags of an entry that can come back at once: their manifest is live
 	// and they name nothing else.
@@ -85,21 +87,26 @@ WHERE c.id = t.content_id AND t.trash_id = ? AND t.repository = ? AND t.subject 
 type restoring struct {
 	tx        Queryer
 	act       act
+	owner     int64
 	overwrite bool
+	keep      local.Keep
 	out       local.Restored
 	// lenders are the other entries that something was taken from.
 	lenders map[int64]bool
 }
 
 // Restore brings an entry back.
-func (t *Trash) Restore(ctx context.Context, id int64, overwrite bool) (local.Restored, error) {
+func (t *Trash) Restore(ctx context.Context, id int64, overwrite bool, keep local.Keep) (local.Restored, error) {
 	var out local.Restored
 	err := t.db.Write(ctx, Durable, func(tx Queryer) error {
 		e, err := findEntry(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		r := restoring{tx: tx, act: actNow(ctx, t.now), overwrite: overwrite, lenders: map[int64]bool{}}
+		r := restoring{tx: tx, act: actNow(ctx, t.now), owner: e.AccountID, overwrite: overwrite, keep: keep, lenders: map[int64]bool{}}
+		if err := r.reclaim(ctx, e); err != nil {
+			return err
+		}
 		if err := r.entry(ctx, e); err != nil {
 			return err
 		}
@@ -240,7 +247,7 @@ func (r *restoring) lost(ctx context.Context, p place, manifests []int64) ([]oci
 // referrers in that entry, and tells whether there is one.
 func (r *restoring) borrow(ctx context.Context, repo oci.Repo, digest oci.Digest) (bool, error) {
 	var id, lender int64
-	found, err := r.tx.Row(ctx, trashedManifest, []any{string(digest), string(repo)}, &id, &lender)
+	found, err := r.tx.Row(ctx, trashedManifest, []any{string(digest), string(repo), r.owner}, &id, &lender)
 	if err != nil || !found {
 		return false, err
 	}
@@ -326,7 +333,7 @@ func (r *restoring) tag(ctx context.Context, t trashedTag) (current oci.Digest, 
 	if err != nil || to.id == 0 {
 		return "", false, err
 	}
-	if _, err := pointTag(ctx, r.tx, r.act, p, t.name, to); err != nil {
+	if _, err := pointTag(ctx, r.tx, r.act, p, t.name, to, r.keep); err != nil {
 		return "", false, err
 	}
 	r.out.Tags++

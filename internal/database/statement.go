@@ -31,7 +31,10 @@ func Statements() []string {
 		newestManifest, untaggedBetween, liveSubject,
 		blobPage, keyPage, manifestPage, trashedManifestPage, markDamaged, markGood,
 		countBlobs, countManifests, countTrashedManifests,
+		entryPageOfOwner, trashedPlace, dropTagCount, dropCounts,
 	}
+	all = append(all, directoryStatements()...)
+	all = append(all, overviewStatements()...)
 	for _, l := range []listed{
 		linkManifestBlobs, linkedOf, linkManifestChildren, childrenOf, blobKeys, namedKeys,
 		trashManifests, trashBlobs, trashChildren, trashTags, noteTagsGone,
@@ -40,12 +43,41 @@ func Statements() []string {
 		bringLinks, bringManifests, bringBlobs, bringChildren, lostChildren, trashedReferrers,
 		deleteTrashBlobs, deleteTrashChildren, deleteTrashManifests,
 		untaggedChildren, manifestsByID, trashedManifestsByID, blobsOf, blobsOfTrashed,
+		dropTagCounts, dropDigestCounts, manifestSizes, liveChildren, blobSizes, manifestTags,
 	} {
 		for _, size := range chunkSizes {
 			all = append(all, l.texts[size])
 		}
 	}
 	return all
+}
+
+func directoryStatements() []string {
+	all := []string{
+		raiseCounter, accountByName, accountByID, accountPage, addAccount, anyNamespaceOf, removeAccount,
+		namespaceByName, namespaceThere, namespacePage, namespacePageOfAccount, writeNamespace, setNamespace,
+		removeNamespace, unremoveNamespace, adoptEntries, namespaceState, tagsOf,
+		tokenByID, tokenByRequest, addToken, rotateToken, revokeToken, revokeTokensOf, revokeTokensOfKey,
+		endFormerOfKey, tokensOfKey, formerOfKey, forgetTokens,
+		counterNow, accountsChanged, namespacesChanged, tokensChanged, tokensChangedSince,
+		addLine, pruneLines, firstLineSince, lastLineUntil,
+	}
+	for _, s := range []search{
+		allTokens, tokensByAccount, tokensByCluster, tokensByKey,
+		allLines, linesOfAccount, linesOfToken, linesOfRepository, linesOfNamespace, linesOfAction,
+	} {
+		all = append(all, s.floor, s.page)
+	}
+	return all
+}
+
+func overviewStatements() []string {
+	return []string{
+		countRepository, countTag, countDigest, countToken, noteUse,
+		repositoryNamed, repositoriesInfo, imagesOfRepository, imagesBetween, digestInfo,
+		blobNeeds, blobTrashed, contentNeeds, contentTrashed,
+		repositoriesUsed, tagsUsed, manifestsUsed, blobsUsed, trashUsed,
+	}
 }
 
 // chunkSizes are the lengths that lists of values are passed in. A fixed few

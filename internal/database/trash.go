@@ -40,33 +40,40 @@ AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = l.blob_id)`
 
 	entryPage = `SELECT id FROM trash WHERE id < ? ORDER BY id DESC LIMIT ?`
 
-	entryPageOfNamespace = `SELECT id FROM trash WHERE namespace = ? AND id < ? ORDER BY id DESC LIMIT ?`
+	entryPageOfOwner = `SELECT id FROM trash WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?`
 
-	entryPageOfRepository = `SELECT trash_id FROM trash_repositories
-WHERE repository = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	// The owner is -1 for any.
+	entryPageOfNamespace = `SELECT id FROM trash t WHERE namespace = ? AND ` + ownedEntry + `id < ? ORDER BY id DESC LIMIT ?`
 
-	entryPageOfTag = `SELECT DISTINCT trash_id FROM trash_tags
-WHERE name = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	entryPageOfRepository = `SELECT r.trash_id FROM trash_repositories r JOIN trash t ON t.id = r.trash_id
+WHERE r.repository = ? AND ` + ownedEntry + `r.trash_id < ? ORDER BY r.trash_id DESC LIMIT ?`
+
+	ownedEntry = `(CAST(? AS BIGINT) < 0 OR t.account_id = ?) AND `
+
+	entryPageOfTag = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
+WHERE g.name = ? AND ` + ownedEntry + `g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
 
 	entryPageOfTagInNamespace = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
-WHERE g.name = ? AND t.namespace = ? AND g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
+WHERE g.name = ? AND t.namespace = ? AND ` + ownedEntry + `g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
 
-	entryPageOfTagInRepository = `SELECT DISTINCT trash_id FROM trash_tags
-WHERE name = ? AND repository = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	entryPageOfTagInRepository = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
+WHERE g.name = ? AND g.repository = ? AND ` + ownedEntry + `g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
 
-	entryPageOfDigest = `SELECT DISTINCT m.trash_id FROM manifest_contents c JOIN trash_manifests m ON m.content_id = c.id
-WHERE c.digest = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+	entryPageOfDigest = `SELECT DISTINCT m.trash_id FROM manifest_contents c
+JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
+WHERE c.digest = ? AND ` + ownedEntry + `m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
 
 	entryPageOfDigestInNamespace = `SELECT DISTINCT m.trash_id FROM manifest_contents c
 JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
-WHERE c.digest = ? AND t.namespace = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+WHERE c.digest = ? AND t.namespace = ? AND ` + ownedEntry + `m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
 
-	entryPageOfDigestInRepository = `SELECT DISTINCT m.trash_id FROM manifest_contents c JOIN trash_manifests m ON m.content_id = c.id
-WHERE c.digest = ? AND m.repository = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+	entryPageOfDigestInRepository = `SELECT DISTINCT m.trash_id FROM manifest_contents c
+JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
+WHERE c.digest = ? AND m.repository = ? AND ` + ownedEntry + `m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
 )
 
 var (
-	entries = newListed(`SELECT id, kind, repository, name, deleted_at, deleted_by, manifests, tags, bytes
+	entries = newListed(`SELECT id, kind, repository, name, deleted_at, deleted_by, manifests, tags, bytes, account_id
 FROM trash WHERE id IN (*)`)
 
 	letGo = newListed(`UPDATE blobs SET unlinked_at = ? WHERE unlinked_at IS NULL
@@ -82,11 +89,19 @@ func namespaceOf(repo oci.Repo) string {
 }
 
 // DeleteRepository hides the repository in one entry.
-func (t *Trash) DeleteRepository(ctx context.Context, repo oci.Repo) (local.TrashEntry, error) {
+func (t *Trash) DeleteRepository(ctx context.Context, repo oci.Repo, keep local.Keep) (local.TrashEntry, error) {
 	e := local.TrashEntry{Kind: local.TrashedRepository, Repo: repo, Name: string(repo)}
 	e, err := t.hide(ctx, e, namespaceOf(repo), func(tx Queryer) ([]place, error) {
 		id, err := findRepository(ctx, tx, repo)
-		return []place{{repo, id}}, err
+		if err != nil {
+			return nil, err
+		}
+		p := place{repo, id}
+		tag, err := keptTag(ctx, tx, p, keep)
+		if err == nil && tag != "" {
+			err = immutable(repo, tag)
+		}
+		return []place{p}, err
 	})
 	return e, failed(err, "delete repository %s", repo)
 }
@@ -107,27 +122,32 @@ func (t *Trash) hide(ctx context.Context, e local.TrashEntry, namespace string, 
 		if err != nil {
 			return err
 		}
-		repos := make([]oci.Repo, len(places))
-		for i, p := range places {
-			repos[i] = p.repo
-		}
-		act, err := beginTrash(ctx, tx, actNow(ctx, t.now), e, namespace, repos...)
-		if err != nil {
-			return err
-		}
-		for _, p := range places {
-			if err := act.repository(ctx, p); err != nil {
-				return err
-			}
-		}
-		err = act.count(ctx)
-		hidden = act.entry
+		hidden, err = hide(ctx, tx, actNow(ctx, t.now), e, namespace, places)
 		return err
 	})
 	if err != nil {
 		return local.TrashEntry{}, err
 	}
 	return hidden, nil
+}
+
+// hide moves repositories into one entry.
+func hide(ctx context.Context, tx Queryer, a act, e local.TrashEntry, namespace string, places []place) (local.TrashEntry, error) {
+	repos := make([]oci.Repo, len(places))
+	for i, p := range places {
+		repos[i] = p.repo
+	}
+	act, err := beginTrash(ctx, tx, a, e, namespace, repos...)
+	if err != nil {
+		return e, err
+	}
+	for _, p := range places {
+		if err := act.repository(ctx, p); err != nil {
+			return e, err
+		}
+	}
+	err = act.count(ctx)
+	return act.entry, err
 }
 
 // repositoriesOf gives those whose first path element is namespace. Error:
@@ -182,6 +202,9 @@ func (t *trashing) repository(ctx context.Context, p place) error {
 	if _, err := t.tx.Exec(ctx, endUploadsInto, string(p.repo)); err != nil {
 		return err
 	}
+	if _, err := t.tx.Exec(ctx, dropCounts, string(p.repo)); err != nil {
+		return err
+	}
 	_, err = t.tx.Exec(ctx, deleteRepository, p.id)
 	return err
 }
@@ -223,11 +246,19 @@ func entryPageFor(f local.TrashFilter) (text string, args []any) {
 			texts = [3]string{entryPageOfDigest, entryPageOfDigestInNamespace, entryPageOfDigestInRepository}
 		}
 	}
+	owner := int64(-1)
+	if f.Scoped {
+		owner = f.AccountID
+	}
 	switch {
 	case f.Repo != "":
-		return texts[2], append(args, string(f.Repo))
+		return texts[2], append(args, string(f.Repo), owner, owner)
 	case f.Namespace != "":
-		return texts[1], append(args, f.Namespace)
+		return texts[1], append(args, f.Namespace, owner, owner)
+	case f.Name != "":
+		return texts[0], append(args, owner, owner)
+	case f.Scoped:
+		return entryPageOfOwner, []any{owner}
 	}
 	return texts[0], args
 }
@@ -239,7 +270,7 @@ func readEntries(ctx context.Context, q Queryer, ids []int64) ([]local.TrashEntr
 		return q.Rows(ctx, text, args, func(scan func(...any) error) error {
 			var e local.TrashEntry
 			var at int64
-			err := scan(&e.ID, &e.Kind, &e.Repo, &e.Name, &at, &e.By, &e.Manifests, &e.Tags, &e.Bytes)
+			err := scan(&e.ID, &e.Kind, &e.Repo, &e.Name, &at, &e.By, &e.Manifests, &e.Tags, &e.Bytes, &e.AccountID)
 			e.Deleted = moment(at)
 			all = append(all, e)
 			return err

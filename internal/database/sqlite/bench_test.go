@@ -64,7 +64,7 @@ func stock(b *testing.B, c *database.Catalog, r int) error {
 		for t := range 5 {
 			tags = append(tags, tagOf(i, t))
 		}
-		if err := c.PutManifest(b.Context(), repoOf(r), imageOf(blobs), tags); err != nil {
+		if err := c.PutManifest(b.Context(), repoOf(r), imageOf(blobs), tags, nil); err != nil {
 			return err
 		}
 	}
@@ -183,7 +183,7 @@ func BenchmarkPutManifest(b *testing.B) {
 				m := imageOf(blobs)
 				m.Bytes = binary.BigEndian.AppendUint64(m.Bytes, next.Add(1))
 				m.Digest = oci.DigestOf(oci.SHA256, m.Bytes)
-				if err := db.Catalog.PutManifest(b.Context(), repoOf(7), m, []oci.Tag{"latest"}); err != nil {
+				if err := db.Catalog.PutManifest(b.Context(), repoOf(7), m, []oci.Tag{"latest"}, nil); err != nil {
 					b.Error(err)
 				}
 			}

@@ -85,7 +85,7 @@ func crashPush(ctx context.Context, db *DB, start uint64, w, i int) error {
 	if err := db.Uploads.Advance(ctx, up, 0); err != nil {
 		return err
 	}
-	return db.Catalog.PutManifest(ctx, crashRepo(w), imageOf([]local.BlobRow{b}), []oci.Tag{crashTag(start, i)})
+	return db.Catalog.PutManifest(ctx, crashRepo(w), imageOf([]local.BlobRow{b}), []oci.Tag{crashTag(start, i)}, nil)
 }
 
 // TestKilled: what was acknowledged is there after kill -9, several times on

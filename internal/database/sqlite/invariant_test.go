@@ -127,7 +127,7 @@ func (w *wanderer) push(repo oci.Repo, m local.ManifestRow, tags []oci.Tag) erro
 			return err
 		}
 	}
-	return w.db.Catalog.PutManifest(w.t.Context(), repo, m, tags)
+	return w.db.Catalog.PutManifest(w.t.Context(), repo, m, tags, nil)
 }
 
 // steps with how often they are taken.
@@ -138,10 +138,10 @@ var steps = map[string]struct {
 	"push": {8, func(w *wanderer) error { return w.push(w.repo(), w.manifest(), nil) }},
 	"tag":  {8, func(w *wanderer) error { return w.push(w.repo(), w.manifest(), []oci.Tag{w.tag(), w.tag()}) }},
 	"delete tag": {3, func(w *wanderer) error {
-		return w.db.Catalog.DeleteTag(w.t.Context(), w.repo(), w.tag())
+		return w.db.Catalog.DeleteTag(w.t.Context(), w.repo(), w.tag(), nil)
 	}},
 	"delete manifest": {5, func(w *wanderer) error {
-		return w.db.Catalog.DeleteManifest(w.t.Context(), w.repo(), w.manifest().Digest)
+		return w.db.Catalog.DeleteManifest(w.t.Context(), w.repo(), w.manifest().Digest, nil)
 	}},
 	"unlink": {3, func(w *wanderer) error {
 		repo, b := w.repo(), named(w.r.Uint64N(12)) // some are needed, some are not
@@ -151,7 +151,7 @@ var steps = map[string]struct {
 		return w.db.Catalog.UnlinkBlob(w.t.Context(), repo, b.Digest)
 	}},
 	"delete repository": {1, func(w *wanderer) error {
-		_, err := w.db.Trash.DeleteRepository(w.t.Context(), w.repo())
+		_, err := w.db.Trash.DeleteRepository(w.t.Context(), w.repo(), nil)
 		return err
 	}},
 	"delete namespace": {1, func(w *wanderer) error {
@@ -159,7 +159,7 @@ var steps = map[string]struct {
 		return err
 	}},
 	"restore": {5, func(w *wanderer) error {
-		_, err := w.db.Trash.Restore(w.t.Context(), w.entry(), w.r.IntN(2) == 0)
+		_, err := w.db.Trash.Restore(w.t.Context(), w.entry(), w.r.IntN(2) == 0, nil)
 		return err
 	}},
 	"purge": {1, func(w *wanderer) error { return w.db.Trash.Purge(w.t.Context(), w.entry()) }},

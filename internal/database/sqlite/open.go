@@ -54,6 +54,11 @@ type DB struct {
 	Retention  *database.Retention
 	Inspection *Inspection
 	Snapshot   *Snapshot
+	Overview   *database.Overview
+
+	Accounts *database.Accounts
+	Audit    *database.Audit
+	Tally    *database.Tally
 
 	path    string
 	now     func() time.Time
@@ -100,6 +105,8 @@ func (db *DB) stores() {
 	db.Retention = database.NewRetention(db, db.now)
 	inspection := database.NewInspection(db, db.now)
 	db.Inspection = &Inspection{Inspection: inspection, db: db}
+	db.Overview, db.Accounts = database.NewOverview(db), database.NewAccounts(db, db.now)
+	db.Audit, db.Tally = database.NewAudit(db), database.NewTally(db)
 	db.Snapshot = &Snapshot{inspection: inspection, db: db}
 }
 

@@ -15,11 +15,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 	"fairlead.dev/fairlead/internal/registry/local/localtest"
+	counts "fairlead.dev/fairlead/internal/tally"
 )
 
 // testdata/schema-NNNN.sql is a database of each released schema with a few
@@ -66,16 +70,46 @@ func sample(ctx context.Context, db *DB) error {
 		return err
 	}
 	image := sampledManifest("")
-	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"latest", "v1"}); err != nil {
+	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"latest", "v1"}, nil); err != nil {
 		return err
 	}
-	if err := db.Catalog.PutManifest(ctx, "acme/web", sampledManifest(image.Digest), nil); err != nil {
+	if err := db.Catalog.PutManifest(ctx, "acme/web", sampledManifest(image.Digest), nil, nil); err != nil {
 		return err
 	}
 	if err := sampleTrash(ctx, db); err != nil {
 		return err
 	}
+	if err := sampleAccounts(ctx, db); err != nil {
+		return err
+	}
 	return db.Uploads.Begin(ctx, sampled.upload)
+}
+
+// sampleAccounts makes an account with a namespace that is there, one that
+// was removed, and a token that was used.
+func sampleAccounts(ctx context.Context, db *DB) error {
+	line := audit.Line{Actor: "operator", Action: "sample", Outcome: audit.Allowed}
+	t := account.Token{ID: "t00000000001", Level: access.ReadOnly, Reach: access.Reach{All: true}, Generation: 1, KeyID: "k1"}
+	a, err := db.Accounts.AddAccount(ctx, account.Account{Name: "acme"}, t, line)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"acme", "gone"} {
+		n := account.Namespace{
+			Namespace: access.Namespace{Name: name, AccountID: a.ID, Incarnation: "life"}, Immutable: []account.ImmutableRule{{Tags: "v.*"}},
+		}
+		if _, _, err := db.Accounts.AddNamespace(ctx, n, time.Time{}, true, line); err != nil {
+			return err
+		}
+	}
+	if _, err := db.Accounts.RemoveNamespace(ctx, a.ID, "gone", nil, line); err != nil {
+		return err
+	}
+	return db.Tally.Add(ctx, counts.Batch{
+		Counts: map[counts.Key]counts.Count{{Repo: "acme/web", Kind: counts.OfRepository}: {Total: 3, Last: db.now()}},
+		Tokens: map[string]counts.Count{"t00000000001": {Total: 3, Last: db.now()}},
+		Uses:   map[string]counts.Use{"t00000000001": {Token: "t00000000001", At: db.now(), Client: "curl"}},
+	})
 }
 
 // sampleTrash deletes a tag, and a repository with an index, its image and
@@ -83,10 +117,10 @@ func sample(ctx context.Context, db *DB) error {
 func sampleTrash(ctx context.Context, db *DB) error {
 	ctx = registry.WithActor(ctx, "alice")
 	image := sampledManifest("")
-	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"old"}); err != nil {
+	if err := db.Catalog.PutManifest(ctx, "acme/web", image, []oci.Tag{"old"}, nil); err != nil {
 		return err
 	}
-	if err := db.Catalog.DeleteTag(ctx, "acme/web", "old"); err != nil {
+	if err := db.Catalog.DeleteTag(ctx, "acme/web", "old", nil); err != nil {
 		return err
 	}
 	for _, b := range []local.BlobRow{sampled.layer, sampled.trashed} {
@@ -98,7 +132,7 @@ func sampleTrash(ctx context.Context, db *DB) error {
 		m   local.ManifestRow
 		tag oci.Tag
 	}{{image, "web"}, {imageOf([]local.BlobRow{sampled.trashed}), "old"}, {sampledIndex(), "index"}} {
-		if err := db.Catalog.PutManifest(ctx, "acme/old", put.m, []oci.Tag{put.tag}); err != nil {
+		if err := db.Catalog.PutManifest(ctx, "acme/old", put.m, []oci.Tag{put.tag}, nil); err != nil {
 			return err
 		}
 	}
@@ -108,7 +142,7 @@ func sampleTrash(ctx context.Context, db *DB) error {
 	if err := db.Retention.Pulled(ctx, []local.Pull{{Repo: "acme/web", Digest: image.Digest, At: db.now()}}); err != nil {
 		return err
 	}
-	_, err := db.Trash.DeleteRepository(ctx, "acme/old")
+	_, err := db.Trash.DeleteRepository(ctx, "acme/old", nil)
 	return err
 }
 
@@ -146,6 +180,9 @@ func TestReleasedSchemas(t *testing.T) {
 				t.Fatalf("the fixture has version %d, %v", v, err)
 			}
 			db := reopen(t, path, Options{})
+			if m.version >= 4 {
+				answersAccounts(t, db)
+			}
 			if m.version >= 2 {
 				answersTrash(t, db)
 			}
@@ -208,11 +245,14 @@ func answersTrash(t *testing.T, db *DB) {
 		{ID: 2, Kind: local.TrashedRepository, Repo: "acme/old", Name: "acme/old", Deleted: at, By: "alice", Manifests: 3, Tags: 3, Bytes: 14},
 		{ID: 1, Kind: local.TrashedTag, Repo: "acme/web", Name: "old", Deleted: at, By: "alice", Tags: 1},
 	}
+	for i := range entries {
+		entries[i].AccountID = 0 // since schema 4 it is acme's
+	}
 	if diff := cmp.Diff(want, entries); diff != "" {
 		t.Errorf("trash (-want +got):\n%s", diff)
 	}
 	for _, e := range entries {
-		if r, err := db.Trash.Restore(ctx, e.ID, false); err != nil || r.Tags != e.Tags || r.Manifests != e.Manifests {
+		if r, err := db.Trash.Restore(ctx, e.ID, false, nil); err != nil || r.Tags != e.Tags || r.Manifests != e.Manifests {
 			t.Errorf("restore of %s: %v, %v", e.Name, r, err)
 		}
 	}
@@ -231,6 +271,41 @@ func answersTrash(t *testing.T, db *DB) {
 	rows, err := db.Inspection.BlobRows(ctx, 0, 10)
 	if err != nil || len(rows) != 3 || rows[2].BlobRow != sampled.trashed || !rows[2].Damaged {
 		t.Errorf("blob rows: %v, %v", rows, err)
+	}
+}
+
+// answersAccounts is for databases of schema 4 and newer. What it restores,
+// answersTrash does not see.
+func answersAccounts(t *testing.T, db *DB) {
+	t.Helper()
+	ctx := t.Context()
+	a, err := db.Accounts.Account(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Accounts.Token(ctx, a.ID, "t00000000001")
+	if err != nil || got.Pulls != 3 || got.LastClient != "curl" || !got.Reach.All {
+		t.Errorf("token: %+v, %v", got, err)
+	}
+	entries, err := db.Trash.TrashEntries(ctx, local.TrashFilter{AccountID: a.ID, Scoped: true, Namespace: "gone"}, 0, 10)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("trash: %v, %v", entries, err)
+	}
+	if _, err := db.Trash.Restore(ctx, entries[0].ID, false, nil); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"acme", "gone"} {
+		if n, err := db.Accounts.Namespace(ctx, a.ID, name); err != nil || n.Incarnation != "life" || len(n.Immutable) != 1 {
+			t.Errorf("namespace: %+v, %v", n, err)
+		}
+	}
+	lines, _, err := db.Audit.Lines(ctx, audit.Filter{Action: "sample"}, 0, 10)
+	if err != nil || len(lines) != 4 {
+		t.Errorf("audit: %v, %v", lines, err)
+	}
+	page, err := db.Overview.RepositoryPage(ctx, local.Place{}, "", 1)
+	if err != nil || len(page) != 1 || page[0].Pulls != 3 {
+		t.Errorf("repositories: %+v, %v", page, err)
 	}
 }
 

@@ -31,13 +31,13 @@ func TestManifestBytesLieOnceAndGo(t *testing.T) {
 		if _, err := db.Catalog.LinkBlob(t.Context(), repo, b, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Catalog.PutManifest(t.Context(), repo, m, nil); err != nil {
+		if err := db.Catalog.PutManifest(t.Context(), repo, m, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		contents(1)
 	}
 	for _, repo := range []oci.Repo{"acme/web", "acme/api"} {
-		if err := db.Catalog.DeleteManifest(t.Context(), repo, m.Digest); err != nil {
+		if err := db.Catalog.DeleteManifest(t.Context(), repo, m.Digest, nil); err != nil {
 			t.Fatal(err)
 		}
 		contents(1) // the trash's
@@ -60,7 +60,7 @@ func TestAgainWritesNothing(t *testing.T) {
 		if _, err := db.Catalog.LinkBlob(t.Context(), "acme/web", b, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Catalog.PutManifest(t.Context(), "acme/web", imageOf([]local.BlobRow{b}), []oci.Tag{"v1", "v2"}); err != nil {
+		if err := db.Catalog.PutManifest(t.Context(), "acme/web", imageOf([]local.BlobRow{b}), []oci.Tag{"v1", "v2"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

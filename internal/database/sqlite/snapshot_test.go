@@ -21,7 +21,7 @@ func push(t *testing.T, db *DB, n uint64) {
 	if _, err := db.Catalog.LinkBlob(t.Context(), "acme/web", b, ""); err != nil {
 		t.Error(err)
 	}
-	if err := db.Catalog.PutManifest(t.Context(), "acme/web", imageOf([]local.BlobRow{b}), []oci.Tag{tagOf(int(n), 0)}); err != nil {
+	if err := db.Catalog.PutManifest(t.Context(), "acme/web", imageOf([]local.BlobRow{b}), []oci.Tag{tagOf(int(n), 0)}, nil); err != nil {
 		t.Error(err)
 	}
 }

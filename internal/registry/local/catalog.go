@@ -45,6 +45,10 @@ type Usage struct {
 	Bytes   int64
 }
 
+// Keep tells which tags must neither move nor go; nil keeps none. It is asked
+// inside of transactions: it answers from memory.
+type Keep func(oci.Repo, oci.Tag) bool
+
 // Catalog keeps what the registry knows; manifests' bytes lie in it, blobs'
 // bytes do not. Each method is one transaction. Writes are durable (they
 // survive power loss) when the method returns.
@@ -54,19 +58,21 @@ type Catalog interface {
 	// be linked in this repository: otherwise MANIFEST_BLOB_UNKNOWN with
 	// Detail []oci.Digest, the missing ones (at most 100). Subjects are not
 	// checked. A manifest that is there already is left as it is. Tags that
-	// move are noted in their history, with registry.Actor of ctx.
-	PutManifest(ctx context.Context, repo oci.Repo, m ManifestRow, tags []oci.Tag) error
+	// move are noted in their history, with registry.Actor of ctx. Error:
+	// TAG_IMMUTABLE when a tag would move that keep names.
+	PutManifest(ctx context.Context, repo oci.Repo, m ManifestRow, tags []oci.Tag, keep Keep) error
 	// Manifest by tag or digest, with ArtifactType and Annotations empty.
 	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
 	Manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oci.Manifest, error)
 	// DeleteManifest moves the manifest and the tags that name it to the
 	// trash. With it go its referrers in this repository, and theirs, that
 	// have no tag and are in no live index: whoever caches manifests must
-	// forget those, too. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
-	DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest) error
+	// forget those, too. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN,
+	// TAG_IMMUTABLE when a tag would go that keep names.
+	DeleteManifest(ctx context.Context, repo oci.Repo, digest oci.Digest, keep Keep) error
 	// DeleteTag moves the tag only to the trash.
-	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
-	DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag) error
+	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN, TAG_IMMUTABLE if keep names it.
+	DeleteTag(ctx context.Context, repo oci.Repo, tag oci.Tag, keep Keep) error
 
 	// LinkBlob makes the blob a member of the repository (created if need
 	// be) and ends the upload, if one is named, in the same transaction. If

@@ -45,6 +45,8 @@ type Options struct {
 	Retention  Retention
 	Inspection Inspection
 	Limits     Limits
+	// Immutable tells which tags must neither move nor go; nil means none.
+	Immutable Keep
 	// Room tells whether the store has room for pushes; nil means always.
 	Room func(ctx context.Context) (bool, error)
 	// UploadExpiry is how long an untouched upload stays open.
@@ -203,10 +205,10 @@ func (r *Registry) Mount(ctx context.Context, to, from oci.Repo, digest oci.Dige
 func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Ref) error {
 	if ref.Digest == "" {
 		defer r.cache.forgetTag(repo, ref.Tag)
-		return r.o.Catalog.DeleteTag(ctx, repo, ref.Tag)
+		return r.o.Catalog.DeleteTag(ctx, repo, ref.Tag, r.o.Immutable)
 	}
 	defer r.cache.forgetManifests(repo)
-	return r.o.Catalog.DeleteManifest(ctx, repo, ref.Digest)
+	return r.o.Catalog.DeleteManifest(ctx, repo, ref.Digest, r.o.Immutable)
 }
 
 // DeleteBlob implements registry.Deleter.

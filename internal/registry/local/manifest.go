@@ -40,7 +40,7 @@ func (r *Registry) PutManifest(ctx context.Context, repo oci.Repo, put registry.
 		Content: content,
 	}
 	defer r.cache.forgetTag(repo, put.Tags...)
-	if err := r.o.Catalog.PutManifest(ctx, repo, row, put.Tags); err != nil {
+	if err := r.o.Catalog.PutManifest(ctx, repo, row, put.Tags, r.o.Immutable); err != nil {
 		return stored, fmt.Errorf("put manifest %s into %s: %w", digest, repo, err)
 	}
 	return registry.Stored{Descriptor: row.Descriptor, Subject: content.Subject}, nil

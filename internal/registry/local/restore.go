@@ -8,10 +8,11 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// DeleteRepository moves a repository to the trash. Error: NAME_UNKNOWN.
+// DeleteRepository moves a repository to the trash. Errors: NAME_UNKNOWN,
+// TAG_IMMUTABLE.
 func (r *Registry) DeleteRepository(ctx context.Context, repo oci.Repo) (TrashEntry, error) {
 	defer r.cache.forgetAll()
-	return r.o.Trash.DeleteRepository(ctx, repo)
+	return r.o.Trash.DeleteRepository(ctx, repo, r.o.Immutable)
 }
 
 // DeleteNamespace moves every repository of a namespace to the trash. Error:
@@ -33,7 +34,7 @@ func (r *Registry) Expires(e TrashEntry) time.Time { return e.Deleted.Add(r.o.Tr
 // Restore brings an entry back; see Trash.Restore.
 func (r *Registry) Restore(ctx context.Context, id int64, overwrite bool) (Restored, error) {
 	defer r.cache.forgetAll()
-	return r.o.Trash.Restore(ctx, id, overwrite)
+	return r.o.Trash.Restore(ctx, id, overwrite, r.o.Immutable)
 }
 
 // Purge forgets an entry for good. Error: MANIFEST_UNKNOWN.

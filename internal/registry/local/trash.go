@@ -30,6 +30,8 @@ type TrashEntry struct {
 	Deleted time.Time
 	// By is who deleted it; "" if nobody said.
 	By string
+	// AccountID of who owned the namespace then; 0 for nobody.
+	AccountID int64
 	// Manifests and Tags that it holds; Bytes of the blobs those manifests
 	// name, each blob once.
 	Manifests, Tags int
@@ -44,6 +46,9 @@ type TrashFilter struct {
 	Namespace string
 	// Name of a tag or a digest: entries that hold it.
 	Name string
+	// AccountID, if Scoped: entries of that owner only.
+	AccountID int64
+	Scoped    bool
 }
 
 // TagConflict is a tag that was not restored: it names something else by now
@@ -65,8 +70,8 @@ type Restored struct {
 // list and answers no pull, and its blobs are kept.
 type Trash interface {
 	// DeleteRepository hides the repository with all that it has. Error:
-	// NAME_UNKNOWN.
-	DeleteRepository(ctx context.Context, repo oci.Repo) (TrashEntry, error)
+	// NAME_UNKNOWN, TAG_IMMUTABLE when it has a tag that keep names.
+	DeleteRepository(ctx context.Context, repo oci.Repo, keep Keep) (TrashEntry, error)
 	// DeleteNamespace hides every repository whose first path element is
 	// namespace. Error: NAME_UNKNOWN when there is none.
 	DeleteNamespace(ctx context.Context, namespace string) (TrashEntry, error)
@@ -80,8 +85,14 @@ type Trash interface {
 	// need be. A tag whose manifest is in another entry, and an index whose
 	// children are, bring those back, too, with their referrers in that
 	// entry. For TrashUntagged a restored manifest counts as pulled.
-	// Error: MANIFEST_UNKNOWN when there is no such entry.
-	Restore(ctx context.Context, id int64, overwrite bool) (Restored, error)
+	// Nothing is brought back from entries of another owner of the namespace,
+	// nor into a namespace that somebody else owns by now, nor into one that
+	// was removed: but the entry of a namespace brings that back, too, in the
+	// life it had, if its owner still has the name.
+	// Errors: MANIFEST_UNKNOWN when there is no such entry, CONFLICT when the
+	// namespace is in the way, TAG_IMMUTABLE when a tag that keep names would
+	// be overwritten.
+	Restore(ctx context.Context, id int64, overwrite bool, keep Keep) (Restored, error)
 	// Purge forgets an entry for good; blobs that nothing else holds are
 	// Garbage.Forget's from now on. Error: MANIFEST_UNKNOWN.
 	Purge(ctx context.Context, id int64) error

@@ -110,10 +110,10 @@ var blobCases = []testCase{
 		}
 		e := s.code(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[2].Digest), oci.CodeUnsupported)
 		s.names(e, string(a.Digest))
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", a.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", a.Digest, nil))
 		s.code(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[1].Digest), oci.CodeUnsupported)
 		s.must(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[2].Digest))
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", b.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", b.Digest, nil))
 		s.must(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[1].Digest))
 	}},
 	{"linking ends the upload", func(s *suite) {

@@ -149,9 +149,9 @@ var referrerCases = []testCase{
 		s.put("acme/web", a, "kept") // or it would go with its subject
 		s.equal("before", s.referrers("acme/web", m.Digest, "", 5), []oci.Descriptor{descriptor(a)})
 		s.pushed("acme/web", "m", 1)
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest, nil))
 		s.equal("after", s.referrers("acme/web", m.Digest, "", 5), []oci.Descriptor{descriptor(a)})
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", a.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", a.Digest, nil))
 		s.equal("gone", s.referrers("acme/web", m.Digest, "", 5), []oci.Descriptor(nil))
 	}},
 	{"an image shows its config's type, an index its own", func(s *suite) {

@@ -32,6 +32,7 @@ type Stores struct {
 	Retention  local.Retention
 	Inspection local.Inspection
 	Snapshot   local.Snapshot
+	Overview   local.Overview
 	Clock      *Clock
 }
 
@@ -82,6 +83,8 @@ func Run(t *testing.T, open func(t *testing.T) Stores) {
 		{"Link", linkCases},
 		{"Untagged", untaggedCases},
 		{"Inspection", inspectionCases},
+		{"Immutable", immutableCases},
+		{"Overview", overviewCases},
 		{"Race", raceCases},
 		{"TrashRace", trashRaceCases},
 	}
@@ -170,7 +173,7 @@ func (s *suite) link(repo oci.Repo, rows ...local.BlobRow) {
 
 func (s *suite) put(repo oci.Repo, m local.ManifestRow, tags ...oci.Tag) {
 	s.Helper()
-	s.must(s.Catalog.PutManifest(s.Context(), repo, m, tags))
+	s.must(s.Catalog.PutManifest(s.Context(), repo, m, tags, nil))
 }
 
 // image is an image manifest of these blobs, the first being the config.

@@ -32,7 +32,7 @@ var putCases = []testCase{
 		s.put("acme/web", again, "v1")
 		s.put("acme/web", again)
 		s.holds("acme/web", byTag("v1"), m) // it is left as it is
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest, nil))
 		s.lacks("acme/web", byTag("v1"))
 	}},
 	{"the same tag twice", func(s *suite) {
@@ -45,7 +45,7 @@ var putCases = []testCase{
 	{"missing blobs", func(s *suite) {
 		blobs := newBlobs("b", 5)
 		s.link("acme/web", blobs[0], blobs[2], blobs[4])
-		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(blobs...), []oci.Tag{"v1"})
+		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(blobs...), []oci.Tag{"v1"}, nil)
 		e := s.code(err, oci.CodeManifestBlobUnknown)
 		s.equal("detail", e.Detail, []oci.Digest{blobs[1].Digest, blobs[3].Digest})
 		s.names(e, string(blobs[1].Digest))
@@ -57,7 +57,7 @@ var putCases = []testCase{
 	{"a refused one leaves no repository", func(s *suite) {
 		blobs := newBlobs("b", 2)
 		s.link("acme/api", blobs...)
-		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(blobs...), []oci.Tag{"v1"})
+		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(blobs...), []oci.Tag{"v1"}, nil)
 		e := s.code(err, oci.CodeManifestBlobUnknown) // another repository's do not count
 		s.equal("detail", e.Detail, []oci.Digest{blobs[0].Digest, blobs[1].Digest})
 		_, err = s.Catalog.Tags(s.Context(), "acme/web", "", 1)
@@ -72,7 +72,7 @@ var putCases = []testCase{
 		s.link("acme/web", blobs[:900]...)
 		s.Logf("900 links took %s", time.Since(start))
 		m := s.image(blobs...)
-		err := s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"v1"})
+		err := s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"v1"}, nil)
 		e := s.code(err, oci.CodeManifestBlobUnknown)
 		missing, _ := e.Detail.([]oci.Digest)
 		if len(missing) != 100 || missing[0] != blobs[900].Digest || missing[99] != blobs[999].Digest {
@@ -86,7 +86,7 @@ var putCases = []testCase{
 		for _, i := range []int{0, 500, 1000} {
 			s.code(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[i].Digest), oci.CodeUnsupported)
 		}
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest, nil))
 		s.must(s.Catalog.UnlinkBlob(s.Context(), "acme/web", blobs[1000].Digest))
 	}},
 	{"a layer named twice", func(s *suite) {
@@ -100,12 +100,12 @@ var putCases = []testCase{
 	{"children must be there", func(s *suite) {
 		a, b := s.pushed("acme/web", "a", 1), s.image(newBlobs("b", 2)...)
 		index := s.index(a.Descriptor, b.Descriptor)
-		e := s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, []oci.Tag{"v1"}), oci.CodeManifestBlobUnknown)
+		e := s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, []oci.Tag{"v1"}, nil), oci.CodeManifestBlobUnknown)
 		s.equal("detail", e.Detail, []oci.Digest{b.Digest})
 		s.names(e, string(b.Digest))
 		s.lacks("acme/web", byTag("v1"))
 		s.pushed("acme/api", "b", 1) // in another repository
-		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, nil), oci.CodeManifestBlobUnknown)
+		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, nil, nil), oci.CodeManifestBlobUnknown)
 		s.pushed("acme/web", "b", 1)
 		s.put("acme/web", index, "v1")
 		s.holds("acme/web", byTag("v1"), index)
@@ -114,8 +114,8 @@ var putCases = []testCase{
 		child := s.pushed("acme/web", "a", 1)
 		index := s.index(child.Descriptor)
 		s.put("acme/web", index, "v1")
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", child.Digest))
-		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, []oci.Tag{"v2"}), oci.CodeManifestBlobUnknown)
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", child.Digest, nil))
+		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, []oci.Tag{"v2"}, nil), oci.CodeManifestBlobUnknown)
 		s.lacks("acme/web", byTag("v2"))
 		s.put("acme/web", child)
 		s.put("acme/web", index, "v2")
@@ -139,13 +139,13 @@ var putCases = []testCase{
 			oci.Descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: config.Digest, Size: config.Size},
 		)
 		s.link("acme/web", config)
-		e := s.code(s.Catalog.PutManifest(s.Context(), "acme/web", cache, nil), oci.CodeManifestBlobUnknown)
+		e := s.code(s.Catalog.PutManifest(s.Context(), "acme/web", cache, nil, nil), oci.CodeManifestBlobUnknown)
 		s.equal("detail", e.Detail, []oci.Digest{layer.Digest})
 		s.link("acme/web", layer)
 		s.put("acme/web", cache, "cache")
 		s.put("acme/web", cache, "cache")
 		s.code(s.Catalog.UnlinkBlob(s.Context(), "acme/web", layer.Digest), oci.CodeUnsupported)
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", cache.Digest))
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", cache.Digest, nil))
 		s.must(s.Catalog.UnlinkBlob(s.Context(), "acme/web", layer.Digest))
 	}},
 	{"a manifest is no blob and a blob no manifest", func(s *suite) {
@@ -156,7 +156,7 @@ var putCases = []testCase{
 		s.link("acme/web", uploaded)
 		s.lacks("acme/web", oci.Ref{Digest: uploaded.Digest})
 		index := s.index(oci.Descriptor{MediaType: oci.MediaTypeImageManifest, Digest: uploaded.Digest, Size: uploaded.Size})
-		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, nil), oci.CodeManifestBlobUnknown)
+		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", index, nil, nil), oci.CodeManifestBlobUnknown)
 	}},
 	{"a subject may be missing", func(s *suite) {
 		m := s.artifact("acme/web", newBlob("nowhere").Digest, "application/vnd.example", nil)

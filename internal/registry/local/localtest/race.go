@@ -44,19 +44,19 @@ var raceCases = []testCase{
 		s.link("acme/web", blobs...)
 		m := s.image(blobs...)
 		together(200, func(i int) {
-			s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"latest", oci.Tag(fmt.Sprint("v", i))}))
+			s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"latest", oci.Tag(fmt.Sprint("v", i))}, nil))
 		})
 		s.holds("acme/web", byTag("latest"), m)
 		tags, err := s.Catalog.Tags(s.Context(), "acme/web", "", 1000)
 		s.must(err)
 		s.equal("number of tags", len(tags), 201)
-		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest)) // there was one
+		s.must(s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest, nil)) // there was one
 		s.lacks("acme/web", byDigest(m))
 	}},
 	{"two tags move together", func(s *suite) {
 		images := []local.ManifestRow{s.pushed("acme/web", "a", 1), s.pushed("acme/web", "b", 1)}
 		together(40, func(i int) {
-			s.try(s.Catalog.PutManifest(s.Context(), "acme/web", images[i%2], []oci.Tag{"v1", "v2"}))
+			s.try(s.Catalog.PutManifest(s.Context(), "acme/web", images[i%2], []oci.Tag{"v1", "v2"}, nil))
 		})
 		v1, err := s.Catalog.Manifest(s.Context(), "acme/web", byTag("v1"))
 		s.must(err)
@@ -72,7 +72,7 @@ var raceCases = []testCase{
 		together(4, func(i int) {
 			if i == 0 {
 				for n := range 200 {
-					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", images[n%2], []oci.Tag{"v1"}))
+					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", images[n%2], []oci.Tag{"v1"}, nil))
 				}
 				stop.Store(true)
 				return
@@ -182,7 +182,7 @@ var raceCases = []testCase{
 			var put, unlink error
 			together(2, func(i int) {
 				if i == 0 {
-					put = s.Catalog.PutManifest(s.Context(), "acme/web", m, nil)
+					put = s.Catalog.PutManifest(s.Context(), "acme/web", m, nil, nil)
 				} else {
 					unlink = s.Catalog.UnlinkBlob(s.Context(), "acme/web", b.Digest)
 				}

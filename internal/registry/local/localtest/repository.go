@@ -17,7 +17,7 @@ var repositoryCases = []testCase{
 		index := s.index(m.Descriptor)
 		s.put("acme/web", index, "index")
 		s.pushed("acme/api", "m", 2, "v1")
-		e, err := s.Trash.DeleteRepository(s.as("alice"), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.as("alice"), "acme/web", nil)
 		s.must(err)
 		s.equal("entry", e, local.TrashEntry{
 			ID: e.ID, Kind: local.TrashedRepository, Repo: "acme/web", Name: "acme/web", Deleted: s.Clock.Now(), By: "alice",
@@ -45,7 +45,7 @@ var repositoryCases = []testCase{
 		s.link("acme/web", lone, shared)
 		s.link("acme/api", shared)
 		deleted := s.Clock.Pass(time.Hour)
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.equal("not at once", s.forgotten(deleted, 10, nil), []local.BlobRow(nil))
 		s.equal("forgotten", s.forgotten(s.Clock.Pass(time.Hour), 10, nil), []local.BlobRow{lone})
@@ -60,7 +60,7 @@ var repositoryCases = []testCase{
 		other := newUpload("u2")
 		other.Repo = "acme/api"
 		s.must(s.Uploads.Begin(s.Context(), other))
-		_, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		_, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		_, err = s.Uploads.Load(s.Context(), up.Repo, up.Owner, up.ID)
 		s.code(err, oci.CodeBlobUploadUnknown)
@@ -72,7 +72,7 @@ var repositoryCases = []testCase{
 	}},
 	{"an empty one comes back empty", func(s *suite) {
 		s.unlinked("acme/web", newBlob("b"))
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.repositories()
 		s.equal("restored", s.restored(e.ID), local.Restored{})
@@ -80,17 +80,17 @@ var repositoryCases = []testCase{
 	}},
 	{"purged for good", func(s *suite) {
 		m := s.pushed("acme/web", "m", 1, "v1")
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.must(s.Trash.Purge(s.Context(), e.ID))
 		s.equal("number of blobs", len(s.forgotten(s.Clock.Pass(time.Hour), 10, nil)), 2)
 		s.unknownEverywhere("acme/web", m, "v1")
-		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", m, nil), oci.CodeManifestBlobUnknown)
+		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", m, nil, nil), oci.CodeManifestBlobUnknown)
 	}},
 	{"deleted, made again by a push, then restored", func(s *suite) {
 		old := s.pushed("acme/web", "old", 1, "v1", "latest", "same")
 		both := s.pushed("acme/web", "both", 1, "both")
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.pushed("acme/web", "both", 1, "both")
 		young := s.pushed("acme/web", "young", 1, "v2", "latest")
@@ -106,7 +106,7 @@ var repositoryCases = []testCase{
 		s.equal("left", left, local.TrashEntry{
 			ID: e.ID, Kind: e.Kind, Repo: e.Repo, Name: e.Name, Deleted: e.Deleted, Tags: 1,
 		})
-		r, err := s.Trash.Restore(s.Context(), e.ID, true)
+		r, err := s.Trash.Restore(s.Context(), e.ID, true, nil)
 		s.must(err)
 		s.equal("overwritten", r, local.Restored{Tags: 1})
 		s.holds("acme/web", byTag("latest"), old)
@@ -142,14 +142,14 @@ var repositoryCases = []testCase{
 			for i := w; i < n; i += 50 {
 				name := oci.Tag("v" + time.Duration(i).String())
 				m := s.manifest(document{MediaType: oci.MediaTypeImageManifest, Annotations: map[string]string{"n": string(name)}}, blobs...)
-				if !s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{name})) {
+				if !s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{name}, nil)) {
 					return
 				}
 			}
 		})
 		const most = 2 * time.Minute // it takes a second; machines differ
 		start := time.Now()
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		deleted := time.Since(start)
 		s.equal("manifests", [2]int{e.Manifests, e.Tags}, [2]int{n, n})

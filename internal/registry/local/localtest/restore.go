@@ -18,7 +18,7 @@ var restoreCases = []testCase{
 			s.holds("acme/web", byTag("latest"), young)
 			s.equal("entry", s.newest(), e)
 		}
-		r, err := s.Trash.Restore(s.Context(), e.ID, true)
+		r, err := s.Trash.Restore(s.Context(), e.ID, true, nil)
 		s.must(err)
 		s.equal("overwritten", r, local.Restored{Tags: 1})
 		s.holds("acme/web", byTag("latest"), old)
@@ -47,7 +47,7 @@ var restoreCases = []testCase{
 		s.equal("left", [3]int64{int64(left.Manifests), int64(left.Tags), left.Bytes}, [3]int64{0, 1, 0})
 		// What is left is a tag; its manifest is deleted again meanwhile.
 		s.deleted("acme/web", old)
-		r, err := s.Trash.Restore(s.Context(), e.ID, true)
+		r, err := s.Trash.Restore(s.Context(), e.ID, true, nil)
 		s.must(err)
 		s.equal("overwritten", r, local.Restored{Manifests: 1, Tags: 1})
 		s.holds("acme/web", byTag("latest"), old)
@@ -94,7 +94,7 @@ var restoreCases = []testCase{
 		m := s.pushed("acme/web", "m", 1, "v1", "v2")
 		other := s.pushed("acme/web", "n", 1, "v3")
 		tag := s.untagged("acme/web", "v1")
-		repository, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		repository, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.equal("restored", s.restored(tag.ID), local.Restored{Manifests: 1, Tags: 1})
 		s.tags("acme/web", "v1")
@@ -117,7 +117,7 @@ var restoreCases = []testCase{
 	{"a lost tag makes no repository", func(s *suite) {
 		s.pushed("acme/web", "m", 1, "v1")
 		tag := s.untagged("acme/web", "v1")
-		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
 		s.must(s.Trash.Purge(s.Context(), e.ID))
 		s.equal("conflicts", len(s.restored(tag.ID).Conflicts), 1)
@@ -214,26 +214,26 @@ var historyCases = []testCase{
 			s.equal("moves", got, want)
 		}
 		put := func(m local.ManifestRow, tags ...oci.Tag) func(string) error {
-			return func(who string) error { return s.Catalog.PutManifest(s.as(who), "acme/web", m, tags) }
+			return func(who string) error { return s.Catalog.PutManifest(s.as(who), "acme/web", m, tags, nil) }
 		}
 		restore := func(id int64, overwrite bool) func(string) error {
 			return func(who string) error {
-				_, err := s.Trash.Restore(s.as(who), id, overwrite)
+				_, err := s.Trash.Restore(s.as(who), id, overwrite, nil)
 				return err
 			}
 		}
 		moved(put(a, "v1", "v2"), step{"v1", "alice", "", a.Digest}, step{"v2", "alice", "", a.Digest})
 		moved(put(a, "v1", "v2")) // nothing moves
 		moved(put(b, "v1"), step{"v1", "bob", a.Digest, b.Digest})
-		moved(func(who string) error { return s.Catalog.DeleteTag(s.as(who), "acme/web", "v1") }, step{"v1", "carol", b.Digest, ""})
+		moved(func(who string) error { return s.Catalog.DeleteTag(s.as(who), "acme/web", "v1", nil) }, step{"v1", "carol", b.Digest, ""})
 		tag := s.newest()
 		moved(put(a, "v1"), step{"v1", "", "", a.Digest})
 		moved(restore(tag.ID, false)) // a conflict
 		moved(restore(tag.ID, true), step{"v1", "dave", a.Digest, b.Digest})
-		moved(func(who string) error { return s.Catalog.DeleteManifest(s.as(who), "acme/web", b.Digest) }, step{"v1", "erin", b.Digest, ""})
+		moved(func(who string) error { return s.Catalog.DeleteManifest(s.as(who), "acme/web", b.Digest, nil) }, step{"v1", "erin", b.Digest, ""})
 		moved(restore(s.newest().ID, false), step{"v1", "frank", "", b.Digest})
-		moved(func(who string) error { return s.Catalog.DeleteManifest(s.as(who), "acme/web", a.Digest) }, step{"v2", "grace", a.Digest, ""})
-		moved(func(who string) error { _, err := s.Trash.DeleteRepository(s.as(who), "acme/web"); return err }, step{"v1", "heidi", b.Digest, ""})
+		moved(func(who string) error { return s.Catalog.DeleteManifest(s.as(who), "acme/web", a.Digest, nil) }, step{"v2", "grace", a.Digest, ""})
+		moved(func(who string) error { _, err := s.Trash.DeleteRepository(s.as(who), "acme/web", nil); return err }, step{"v1", "heidi", b.Digest, ""})
 		moved(restore(s.newest().ID, false), step{"v1", "ivan", "", b.Digest})
 		moved(func(who string) error { _, err := s.Trash.DeleteNamespace(s.as(who), "acme"); return err }, step{"v1", "judy", b.Digest, ""})
 		moved(func(string) error { return s.Trash.Purge(s.Context(), s.newest().ID) })
@@ -283,7 +283,7 @@ var historyCases = []testCase{
 		s.equal("none of zero", none, []local.TagMove(nil))
 	}},
 	{"a refused push moves nothing", func(s *suite) {
-		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(newBlobs("b", 2)...), []oci.Tag{"v1"})
+		err := s.Catalog.PutManifest(s.Context(), "acme/web", s.image(newBlobs("b", 2)...), []oci.Tag{"v1"}, nil)
 		s.code(err, oci.CodeManifestBlobUnknown)
 		none, err := s.History.TagMoves(s.Context(), "acme/web", "", 0, 10)
 		s.must(err)

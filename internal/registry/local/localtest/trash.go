@@ -36,20 +36,20 @@ func (s *suite) newest() local.TrashEntry {
 // deleted deletes a manifest and returns its entry.
 func (s *suite) deleted(repo oci.Repo, m local.ManifestRow) local.TrashEntry {
 	s.Helper()
-	s.must(s.Catalog.DeleteManifest(s.Context(), repo, m.Digest))
+	s.must(s.Catalog.DeleteManifest(s.Context(), repo, m.Digest, nil))
 	return s.newest()
 }
 
 // untagged deletes a tag and returns its entry.
 func (s *suite) untagged(repo oci.Repo, tag oci.Tag) local.TrashEntry {
 	s.Helper()
-	s.must(s.Catalog.DeleteTag(s.Context(), repo, tag))
+	s.must(s.Catalog.DeleteTag(s.Context(), repo, tag, nil))
 	return s.newest()
 }
 
 func (s *suite) restored(id int64) local.Restored {
 	s.Helper()
-	r, err := s.Trash.Restore(s.Context(), id, false)
+	r, err := s.Trash.Restore(s.Context(), id, false, nil)
 	s.must(err)
 	return r
 }
@@ -57,7 +57,7 @@ func (s *suite) restored(id int64) local.Restored {
 // gone wants an entry to be no more.
 func (s *suite) gone(id int64) {
 	s.Helper()
-	_, err := s.Trash.Restore(s.Context(), id, false)
+	_, err := s.Trash.Restore(s.Context(), id, false, nil)
 	s.code(err, oci.CodeManifestUnknown)
 	s.code(s.Trash.Purge(s.Context(), id), oci.CodeManifestUnknown)
 }
@@ -100,8 +100,8 @@ func (s *suite) unknownEverywhere(repo oci.Repo, m local.ManifestRow, tag oci.Ta
 		_, err := s.Catalog.Manifest(ctx, repo, ref)
 		s.code(err, oci.CodeNameUnknown)
 	}
-	s.code(s.Catalog.DeleteManifest(ctx, repo, m.Digest), oci.CodeNameUnknown)
-	s.code(s.Catalog.DeleteTag(ctx, repo, tag), oci.CodeNameUnknown)
+	s.code(s.Catalog.DeleteManifest(ctx, repo, m.Digest, nil), oci.CodeNameUnknown)
+	s.code(s.Catalog.DeleteTag(ctx, repo, tag, nil), oci.CodeNameUnknown)
 	for _, d := range digestsOf(m) {
 		_, err := s.Catalog.Blob(ctx, repo, d)
 		s.code(err, oci.CodeNameUnknown)
@@ -120,7 +120,7 @@ func (s *suite) unknownEverywhere(repo oci.Repo, m local.ManifestRow, tag oci.Ta
 var trashCases = []testCase{
 	{"a tag", func(s *suite) {
 		m := s.pushed("acme/web", "m", 1, "v1", "v2")
-		s.must(s.Catalog.DeleteTag(s.as("alice"), "acme/web", "v1"))
+		s.must(s.Catalog.DeleteTag(s.as("alice"), "acme/web", "v1", nil))
 		e := s.newest()
 		s.equal("entry", e, local.TrashEntry{
 			ID: e.ID, Kind: local.TrashedTag, Repo: "acme/web", Name: "v1", Deleted: s.Clock.Now(), By: "alice", Tags: 1,
@@ -137,7 +137,7 @@ var trashCases = []testCase{
 		m := s.image(blobs[0], blobs[1], blobs[2], blobs[1])
 		s.put("acme/web", m, "v1", "v2")
 		s.Clock.Pass(time.Hour)
-		s.must(s.Catalog.DeleteManifest(s.as("alice"), "acme/web", m.Digest))
+		s.must(s.Catalog.DeleteManifest(s.as("alice"), "acme/web", m.Digest, nil))
 		e := s.newest()
 		s.equal("entry", e, local.TrashEntry{
 			ID: e.ID, Kind: local.TrashedManifest, Repo: "acme/web", Name: string(m.Digest), Deleted: s.Clock.Now(), By: "alice",
@@ -272,7 +272,7 @@ var trashCases = []testCase{
 	{"unknown names", func(s *suite) {
 		s.pushed("acme/web", "m", 1, "v1")
 		for _, repo := range []oci.Repo{"acme/none", "acme", "acme/web/x"} {
-			_, err := s.Trash.DeleteRepository(s.Context(), repo)
+			_, err := s.Trash.DeleteRepository(s.Context(), repo, nil)
 			s.code(err, oci.CodeNameUnknown)
 		}
 		for _, namespace := range []string{"", "acm", "acme-", "acme/web", "web"} {
@@ -352,11 +352,11 @@ var trashCases = []testCase{
 		e := s.untagged("acme/web", "v2")
 		ctx, cancel := context.WithCancel(s.Context())
 		cancel()
-		_, err := s.Trash.DeleteRepository(ctx, "acme/web")
+		_, err := s.Trash.DeleteRepository(ctx, "acme/web", nil)
 		s.cancelled(err)
 		_, err = s.Trash.DeleteNamespace(ctx, "acme")
 		s.cancelled(err)
-		_, err = s.Trash.Restore(ctx, e.ID, false)
+		_, err = s.Trash.Restore(ctx, e.ID, false, nil)
 		s.cancelled(err)
 		s.cancelled(s.Trash.Purge(ctx, e.ID))
 		s.holds("acme/web", byTag("v1"), m)

@@ -17,9 +17,9 @@ var trashRaceCases = []testCase{
 			var deletion error
 			together(2, func(i int) {
 				if i == 0 {
-					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"v1", "v2"}))
+					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", m, []oci.Tag{"v1", "v2"}, nil))
 				} else {
-					deletion = s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest)
+					deletion = s.Catalog.DeleteManifest(s.Context(), "acme/web", m.Digest, nil)
 				}
 			})
 			s.must(deletion)
@@ -44,9 +44,9 @@ var trashRaceCases = []testCase{
 			var put error
 			together(2, func(i int) {
 				if i == 0 {
-					put = s.Catalog.PutManifest(s.Context(), "acme/web", n, []oci.Tag{"v2"})
+					put = s.Catalog.PutManifest(s.Context(), "acme/web", n, []oci.Tag{"v2"}, nil)
 				} else {
-					_, err := s.Trash.DeleteRepository(s.Context(), "acme/web")
+					_, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 					s.try(err)
 				}
 			})
@@ -72,11 +72,11 @@ var trashRaceCases = []testCase{
 			var r local.Restored
 			together(2, func(i int) {
 				if i == 0 {
-					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", young, []oci.Tag{"v1"}))
+					s.try(s.Catalog.PutManifest(s.Context(), "acme/web", young, []oci.Tag{"v1"}, nil))
 					return
 				}
 				var err error
-				r, err = s.Trash.Restore(s.Context(), e.ID, false)
+				r, err = s.Trash.Restore(s.Context(), e.ID, false, nil)
 				s.try(err)
 			})
 			s.holds("acme/web", byTag("v1"), young) // it came last, or was left alone
@@ -94,7 +94,7 @@ var trashRaceCases = []testCase{
 			errs := make([]error, 6)
 			together(len(errs), func(i int) {
 				if i%2 == 0 {
-					_, errs[i] = s.Trash.Restore(s.Context(), e.ID, false)
+					_, errs[i] = s.Trash.Restore(s.Context(), e.ID, false, nil)
 				} else {
 					errs[i] = s.Trash.Purge(s.Context(), e.ID)
 				}
@@ -125,7 +125,7 @@ var trashRaceCases = []testCase{
 			together(2, func(i int) {
 				var err error
 				if i == 0 {
-					put = s.Catalog.PutManifest(s.Context(), "acme/web", s.index(m.Descriptor), []oci.Tag{"v1"})
+					put = s.Catalog.PutManifest(s.Context(), "acme/web", s.index(m.Descriptor), []oci.Tag{"v1"}, nil)
 				} else {
 					gone, _, err = s.Retention.TrashUntagged(s.Context(), before, "", 10, false)
 				}
@@ -152,7 +152,7 @@ var trashRaceCases = []testCase{
 			together(2, func(i int) {
 				var err error
 				if i == 0 {
-					put = s.Catalog.PutManifest(s.Context(), "acme/web", s.image(b), nil)
+					put = s.Catalog.PutManifest(s.Context(), "acme/web", s.image(b), nil, nil)
 				} else {
 					ended, err = s.Retention.Unlink(s.Context(), before, []local.Link{linkOf("acme/web", b)})
 				}
@@ -189,21 +189,21 @@ var trashRaceCases = []testCase{
 						_, err := s.Catalog.LinkBlob(ctx, "acme/web", b, "")
 						known(err)
 					}
-					known(s.Catalog.PutManifest(ctx, "acme/web", m, []oci.Tag{"v1"}))
+					known(s.Catalog.PutManifest(ctx, "acme/web", m, []oci.Tag{"v1"}, nil))
 				case 2:
-					known(s.Catalog.PutManifest(ctx, "acme/web", index, []oci.Tag{"v2"}))
+					known(s.Catalog.PutManifest(ctx, "acme/web", index, []oci.Tag{"v2"}, nil))
 				case 3:
-					known(s.Catalog.DeleteManifest(ctx, "acme/web", m.Digest))
+					known(s.Catalog.DeleteManifest(ctx, "acme/web", m.Digest, nil))
 				case 4:
-					known(s.Catalog.DeleteTag(ctx, "acme/web", "v1"))
+					known(s.Catalog.DeleteTag(ctx, "acme/web", "v1", nil))
 				case 5:
-					_, err := s.Trash.DeleteRepository(ctx, "acme/web")
+					_, err := s.Trash.DeleteRepository(ctx, "acme/web", nil)
 					known(err)
 				case 6:
 					all, err := s.Trash.TrashEntries(ctx, local.TrashFilter{}, 0, 3)
 					known(err)
 					for _, e := range all {
-						_, err := s.Trash.Restore(ctx, e.ID, i%2 == 0)
+						_, err := s.Trash.Restore(ctx, e.ID, i%2 == 0, nil)
 						known(err)
 					}
 				case 7:
@@ -220,7 +220,7 @@ var trashRaceCases = []testCase{
 		if _, err := s.Trash.PurgeBefore(ctx, s.Clock.Pass(time.Hour), 1000); err != nil {
 			s.Error(err)
 		}
-		if _, err := s.Trash.DeleteRepository(ctx, "acme/web"); err == nil {
+		if _, err := s.Trash.DeleteRepository(ctx, "acme/web", nil); err == nil {
 			s.must(s.Trash.Purge(ctx, s.newest().ID))
 		}
 		s.forgotten(s.Clock.Pass(time.Hour), 1000, nil)
@@ -233,7 +233,7 @@ var trashRaceCases = []testCase{
 // dropped ends a repository with its trash, if there is one.
 func (s *suite) dropped(repo oci.Repo) {
 	s.Helper()
-	_, err := s.Trash.DeleteRepository(s.Context(), repo)
+	_, err := s.Trash.DeleteRepository(s.Context(), repo, nil)
 	if err != nil {
 		s.code(err, oci.CodeNameUnknown)
 	}
