@@ -74,7 +74,7 @@ func directoryStatements() []string {
 func overviewStatements() []string {
 	return []string{
 		countRepository, countTag, countDigest, countToken, noteUse,
-		repositoryNamed, repositoriesInfo, imagesOfRepository, imagesBetween, digestInfo,
+		repositoryNamed, providedPage, repositoriesInfo, imagesOfRepository, imagesBetween, digestInfo,
 		blobNeeds, blobTrashed, contentNeeds, contentTrashed,
 		repositoriesUsed, tagsUsed, manifestsUsed, blobsUsed, trashUsed,
 	}

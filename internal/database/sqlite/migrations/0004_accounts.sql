@@ -130,3 +130,6 @@ CREATE INDEX trash_account ON trash (account_id, id);
 
 -- A repository's manifests, the newest first.
 CREATE INDEX manifests_repository ON manifests (repository_id, id);
+
+-- Provided images: repositories of one path element.
+CREATE INDEX repositories_provided ON repositories (name) WHERE name NOT LIKE '%/%';
