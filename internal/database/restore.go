@@ -15,10 +15,10 @@ const (
 
 	tagsInEntry = `SELECT repository, name, digest FROM trash_tags WHERE trash_id = ? ORDER BY repository, name`
 
-	// A manifest in whatever entry, the newest first.
+	// A manifest in whatever entry that is not purged, the newest first.
 	trashedManifest = `SELECT t.id, t.trash_id FROM manifest_contents c
-JOIN trash_manifests t ON t.content_id = c.id
-WHERE c.digest = ? AND t.repository = ? ORDER BY t.trash_id DESC LIMIT 1`
+JOIN trash_manifests t ON t.content_id = c.id JOIN trash e ON e.id = t.trash_id
+WHERE c.digest = ? AND t.repository = ? AND e.purged_at IS NULL ORDER BY t.trash_id DESC LIMIT 1`
 
 	// The tags of an entry that can come back at once: their manifest is live
 	// and they name nothing else.

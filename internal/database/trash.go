@@ -38,36 +38,38 @@ AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = l.blob_id)`
 	endUploadsInto   = `DELETE FROM uploads WHERE repository = ?`
 	deleteRepository = `DELETE FROM repositories WHERE id = ?`
 
-	entryPage = `SELECT id FROM trash WHERE id < ? ORDER BY id DESC LIMIT ?`
+	entryPage = `SELECT id FROM trash WHERE id < ? AND purged_at IS NULL ORDER BY id DESC LIMIT ?`
 
-	entryPageOfNamespace = `SELECT id FROM trash WHERE namespace = ? AND id < ? ORDER BY id DESC LIMIT ?`
+	entryPageOfNamespace = `SELECT id FROM trash WHERE namespace = ? AND id < ? AND purged_at IS NULL ORDER BY id DESC LIMIT ?`
 
-	entryPageOfRepository = `SELECT trash_id FROM trash_repositories
-WHERE repository = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	entryPageOfRepository = `SELECT r.trash_id FROM trash_repositories r JOIN trash t ON t.id = r.trash_id
+WHERE r.repository = ? AND r.trash_id < ? AND t.purged_at IS NULL ORDER BY r.trash_id DESC LIMIT ?`
 
-	entryPageOfTag = `SELECT DISTINCT trash_id FROM trash_tags
-WHERE name = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	entryPageOfTag = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
+WHERE g.name = ? AND g.trash_id < ? AND t.purged_at IS NULL ORDER BY g.trash_id DESC LIMIT ?`
 
 	entryPageOfTagInNamespace = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
-WHERE g.name = ? AND t.namespace = ? AND g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
+WHERE g.name = ? AND t.namespace = ? AND g.trash_id < ? AND t.purged_at IS NULL ORDER BY g.trash_id DESC LIMIT ?`
 
-	entryPageOfTagInRepository = `SELECT DISTINCT trash_id FROM trash_tags
-WHERE name = ? AND repository = ? AND trash_id < ? ORDER BY trash_id DESC LIMIT ?`
+	entryPageOfTagInRepository = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
+WHERE g.name = ? AND g.repository = ? AND g.trash_id < ? AND t.purged_at IS NULL ORDER BY g.trash_id DESC LIMIT ?`
 
-	entryPageOfDigest = `SELECT DISTINCT m.trash_id FROM manifest_contents c JOIN trash_manifests m ON m.content_id = c.id
-WHERE c.digest = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+	entryPageOfDigest = `SELECT DISTINCT m.trash_id FROM manifest_contents c
+JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
+WHERE c.digest = ? AND m.trash_id < ? AND t.purged_at IS NULL ORDER BY m.trash_id DESC LIMIT ?`
 
 	entryPageOfDigestInNamespace = `SELECT DISTINCT m.trash_id FROM manifest_contents c
 JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
-WHERE c.digest = ? AND t.namespace = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+WHERE c.digest = ? AND t.namespace = ? AND m.trash_id < ? AND t.purged_at IS NULL ORDER BY m.trash_id DESC LIMIT ?`
 
-	entryPageOfDigestInRepository = `SELECT DISTINCT m.trash_id FROM manifest_contents c JOIN trash_manifests m ON m.content_id = c.id
-WHERE c.digest = ? AND m.repository = ? AND m.trash_id < ? ORDER BY m.trash_id DESC LIMIT ?`
+	entryPageOfDigestInRepository = `SELECT DISTINCT m.trash_id FROM manifest_contents c
+JOIN trash_manifests m ON m.content_id = c.id JOIN trash t ON t.id = m.trash_id
+WHERE c.digest = ? AND m.repository = ? AND m.trash_id < ? AND t.purged_at IS NULL ORDER BY m.trash_id DESC LIMIT ?`
 )
 
 var (
 	entries = newListed(`SELECT id, kind, repository, name, deleted_at, deleted_by, manifests, tags, bytes
-FROM trash WHERE id IN (*)`)
+FROM trash WHERE purged_at IS NULL AND id IN (*)`)
 
 	letGo = newListed(`UPDATE blobs SET unlinked_at = ? WHERE unlinked_at IS NULL
 AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = blobs.id)
@@ -232,7 +234,8 @@ func entryPageFor(f local.TrashFilter) (text string, args []any) {
 	return texts[0], args
 }
 
-// readEntries gives those of the entries that are there, newest first.
+// readEntries gives those of the entries that are there and not purged, newest
+// first.
 func readEntries(ctx context.Context, q Queryer, ids []int64) ([]local.TrashEntry, error) {
 	var all []local.TrashEntry
 	err := eachID(entries, nil, ids, func(text string, args []any) error {
