@@ -100,7 +100,8 @@ func (c *campaign) start(i int, flags []string) (*server, *worker) {
 	}
 	login, err := login(ctx, s, c.w.data)
 	if err != nil {
-		c.t.Fatalf("FAIRLEAD_SEED=%d, round %d: %v", c.seed, i, err)
+		s.kill()
+		c.t.Fatalf("FAIRLEAD_SEED=%d, round %d: %v\nthe server's log: %q", c.seed, i, err, s.wait())
 	}
 	return s, &worker{w: c.w, c: login, rng: random(c.seed, i, workers), life: i, large: func(int) {}}
 }
