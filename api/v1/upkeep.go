@@ -29,13 +29,15 @@ type SweepReport struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Uploads that were abandoned, Links of repositories to blobs they do not
 	// need, Blobs no repository has, Orphans: files that nothing names,
-	// Expired: entries of the trash, Untagged manifests moved to the trash.
+	// Expired: entries of the trash, Untagged manifests moved to the trash,
+	// Moves of tags, from their history (a dry run does not count them).
 	Uploads  int   `json:"uploads"`
 	Links    int   `json:"links"`
 	Blobs    int   `json:"blobs"`
 	Orphans  int   `json:"orphans"`
 	Expired  int   `json:"expired"`
 	Untagged int   `json:"untagged"`
+	Moves    int   `json:"moves"`
 	Bytes    int64 `json:"bytes"`
 }
 

@@ -177,7 +177,7 @@ func TestLines(t *testing.T) {
 	want := `{"progress":{"step":"blobs","done":1,"total":2}}
 {"progress":{"step":"blobs","done":2,"total":2}}
 {"progress":{"step":"files","done":1}}
-{"result":{"uploads":0,"links":0,"blobs":7,"orphans":0,"expired":0,"untagged":0,"bytes":0}}
+{"result":{"uploads":0,"links":0,"blobs":7,"orphans":0,"expired":0,"untagged":0,"moves":0,"bytes":0}}
 `
 	if diff := cmp.Diff(want, text(t, res)); diff != "" || res.Header.Get("Content-Type") != v1.LinesType {
 		t.Errorf("%v\n%s", res.Header, diff)

@@ -76,6 +76,9 @@ func sweepTable(w io.Writer, r v1.SweepReport, untagged bool) {
 	add("blobs that nothing refers to", r.Blobs)
 	add("files that nothing names", r.Orphans)
 	add("expired entries of the trash", r.Expired)
+	if !r.DryRun { // it is not counted before
+		add("old moves of tags, from their history", r.Moves)
+	}
 	if untagged {
 		add("untagged manifests (to the trash)", r.Untagged)
 	}

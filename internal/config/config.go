@@ -34,10 +34,11 @@ type Config struct {
 	MaxOpenUploads       int       `yaml:"max-open-uploads" default:"1000" min:"1" max:"1000000" usage:"uploads that may be begun and not finished, per principal"`
 	MaxUnfinishedBytes   Size      `yaml:"max-unfinished-bytes" default:"100GiB" min:"1MiB" usage:"bytes that unfinished uploads may hold, per principal"`
 
-	UploadExpiry   time.Duration `yaml:"upload-expiry" default:"24h" min:"1m" max:"720h" usage:"an upload that is untouched for this long is abandoned and removed"`
-	TrashRetention time.Duration `yaml:"trash-retention" default:"720h" min:"0s" max:"87600h" usage:"how long the trash holds what was deleted; until then it can be restored"`
-	SweepInterval  time.Duration `yaml:"sweep-interval" default:"10m" min:"1s" max:"24h" usage:"pause between two sweeps for unreferenced blobs"`
-	SweepGrace     time.Duration `yaml:"sweep-grace" default:"1h" min:"1s" max:"720h" usage:"how long a blob that nothing refers to is kept"`
+	UploadExpiry     time.Duration `yaml:"upload-expiry" default:"24h" min:"1m" max:"720h" usage:"an upload that is untouched for this long is abandoned and removed"`
+	TrashRetention   time.Duration `yaml:"trash-retention" default:"720h" min:"0s" max:"87600h" usage:"how long the trash holds what was deleted; until then it can be restored"`
+	HistoryRetention time.Duration `yaml:"history-retention" default:"9600h" min:"0s" max:"876000h" usage:"how long it is known what tags named and who moved them; the last move of each tag stays; 0 is for ever"`
+	SweepInterval    time.Duration `yaml:"sweep-interval" default:"10m" min:"1s" max:"24h" usage:"pause between two sweeps for unreferenced blobs"`
+	SweepGrace       time.Duration `yaml:"sweep-grace" default:"1h" min:"1s" max:"720h" usage:"how long a blob that nothing refers to is kept"`
 }
 
 // TLS says whether the server ends TLS itself.

@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 		TokenLifetime: 5 * time.Minute, ShutdownTimeout: 30 * time.Second,
 		MaxManifestSize: 4 << 20, MinFreeDisk: config.FreeSpace{Percent: 5},
 		MaxConcurrentUploads: 64, MaxOpenUploads: 1000, MaxUnfinishedBytes: 100 << 30,
-		UploadExpiry: 24 * time.Hour, TrashRetention: 30 * 24 * time.Hour, SweepInterval: 10 * time.Minute, SweepGrace: time.Hour,
+		UploadExpiry: 24 * time.Hour, TrashRetention: 30 * 24 * time.Hour, HistoryRetention: 400 * 24 * time.Hour, SweepInterval: 10 * time.Minute, SweepGrace: time.Hour,
 	}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Error(d)

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	blobOfRepository = `SELECT b.size, b.key FROM repositories r
+	blobOfRepository = `SELECT b.size, b.key, b.damaged_at IS NOT NULL FROM repositories r
 JOIN blobs b ON b.digest = ?
 JOIN repository_blobs l ON l.blob_id = b.id AND l.repository_id = r.id
 WHERE r.name = ?`
@@ -50,7 +50,7 @@ const linkAge = 10 * time.Minute
 // Blob is one statement when it is there; only a miss asks further.
 func (c *Catalog) Blob(ctx context.Context, repo oci.Repo, digest oci.Digest) (local.BlobRow, error) {
 	row := local.BlobRow{Digest: digest}
-	found, err := c.db.Row(ctx, blobOfRepository, []any{string(digest), string(repo)}, &row.Size, &row.Key)
+	found, err := c.db.Row(ctx, blobOfRepository, []any{string(digest), string(repo)}, &row.Size, &row.Key, &row.Damaged)
 	if err != nil {
 		return local.BlobRow{}, failed(err, "find blob %s of %s", digest, repo)
 	}

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
@@ -25,6 +26,17 @@ WHERE repository = ? AND id < ? ORDER BY id DESC LIMIT ?`
 
 	movePageOfTag = `SELECT id, name, moved_at, moved_by, from_digest, to_digest FROM tag_moves
 WHERE repository = ? AND name = ? AND id < ? ORDER BY id DESC LIMIT ?`
+
+	// Whether a move may be forgotten: it is not the newest of a tag that is
+	// there.
+	forgettable = `(EXISTS (SELECT 1 FROM tag_moves n WHERE n.repository = v.repository AND n.name = v.name AND n.id > v.id)
+OR NOT EXISTS (SELECT 1 FROM repositories r JOIN tags t ON t.repository_id = r.id WHERE r.name = v.repository AND t.name = v.name))`
+
+	oldMoves = `SELECT v.id, v.moved_at < ?, v.moved_at < ? AND ` + forgettable + `
+FROM tag_moves v WHERE v.id > ? ORDER BY v.id LIMIT ?`
+
+	// Asked again: a tag may have come back.
+	deleteOldMove = `DELETE FROM tag_moves WHERE id IN (SELECT v.id FROM tag_moves v WHERE v.id = ? AND ` + forgettable + `)`
 )
 
 // act is who does what a transaction does, and when.
@@ -114,4 +126,56 @@ func (h *History) TagMoves(ctx context.Context, repo oci.Repo, tag oci.Tag, befo
 		return nil, failed(err, "read the tag history of %s", repo)
 	}
 	return page, nil
+}
+
+// ForgetMoves looks at ten times n moves at most. Moves are noted one after the
+// other, so that where all are young the end is reached.
+func (h *History) ForgetMoves(ctx context.Context, before time.Time, after int64, n int) (int, int64, error) {
+	if n <= 0 {
+		return 0, after, nil
+	}
+	rows, young := 0, true
+	var old []int64
+	args := []any{before.UnixMicro(), before.UnixMicro(), after, examined * n}
+	err := h.db.Rows(ctx, oldMoves, args, func(scan func(...any) error) error {
+		var past, free bool
+		if err := scan(&after, &past, &free); err != nil {
+			return err
+		}
+		if rows++; free {
+			old = append(old, after)
+		}
+		if young = young && !past; len(old) == n {
+			return errEnough
+		}
+		return nil
+	})
+	full := errors.Is(err, errEnough)
+	if err != nil && !full {
+		return 0, 0, failed(err, "look for old moves of tags")
+	}
+	if young || !full && rows < examined*n {
+		after = 0
+	}
+	forgotten, err := h.forget(ctx, old)
+	return forgotten, after, failed(err, "forget old moves of tags")
+}
+
+func (h *History) forget(ctx context.Context, moves []int64) (int, error) {
+	if len(moves) == 0 {
+		return 0, nil
+	}
+	forgotten := 0
+	err := h.db.Write(ctx, Durable, func(tx Queryer) error {
+		forgotten = 0
+		for _, id := range moves {
+			n, err := tx.Exec(ctx, deleteOldMove, id)
+			if err != nil {
+				return err
+			}
+			forgotten += int(n)
+		}
+		return nil
+	})
+	return forgotten, err
 }

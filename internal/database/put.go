@@ -30,7 +30,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`
 	touchManifest = `UPDATE manifests SET pulled_at = ? WHERE id = ? AND created_at < ? AND (pulled_at IS NULL OR pulled_at < ?)`
 )
 
-// The lookups of what a manifest names. The INSERTs find and record in one
+// The lookups of what a manifest names; a blob that is marked damaged is not
+// there. The INSERTs find and record in one
 // statement: the number of rows tells whether all were there.
 //
 // CROSS JOIN, here and in other statements with lists, makes SQLite begin with
@@ -39,10 +40,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`
 var (
 	linkManifestBlobs = newListed(`INSERT INTO manifest_blobs (blob_id, repository_id, manifest_id)
 SELECT b.id, l.repository_id, CAST(? AS BIGINT) FROM blobs b CROSS JOIN repository_blobs l
-WHERE l.blob_id = b.id AND l.repository_id = ? AND b.digest IN (*)`)
+WHERE l.blob_id = b.id AND l.repository_id = ? AND b.damaged_at IS NULL AND b.digest IN (*)`)
 
 	linkedOf = newListed(`SELECT b.digest FROM blobs b CROSS JOIN repository_blobs l
-WHERE l.blob_id = b.id AND l.repository_id = ? AND b.digest IN (*)`)
+WHERE l.blob_id = b.id AND l.repository_id = ? AND b.damaged_at IS NULL AND b.digest IN (*)`)
 
 	linkManifestChildren = newListed(`INSERT INTO manifest_children (repository_id, child, parent_id)
 SELECT m.repository_id, m.digest, CAST(? AS BIGINT) FROM manifest_contents c CROSS JOIN manifests m
@@ -100,7 +101,8 @@ func (p *putting) place(ctx context.Context, repo oci.Repo) ([]oci.Digest, error
 		if _, err := p.tx.Exec(ctx, touchManifest, p.now.UnixMicro(), p.manifest, old, old); err != nil {
 			return nil, err
 		}
-		// Its blobs cannot have gone, its children may have.
+		// Its blobs cannot have gone (they may be damaged, which is no reason
+		// against another tag), its children may have.
 		return p.absent(ctx, childrenOf, digestsOf(p.m.Content.Children))
 	}
 	if !found {

@@ -17,10 +17,10 @@ const (
 
 	trashedPlace = `SELECT namespace, incarnation FROM trash WHERE id = ?`
 
-	// A manifest in whatever entry of the same owner, the newest first.
+	// A manifest in whatever entry of the same owner that is not purged, the newest first.
 	trashedManifest = `SELECT t.id, t.trash_id FROM manifest_contents c
 JOIN trash_manifests t ON t.content_id = c.id JOIN trash e ON e.id = t.trash_id
-WHERE c.digest = ? AND t.repository = ? AND e.account_id = ? ORDER BY t.trash_id DESC LIMIT 1`
+WHERE c.digest = ? AND t.repository = ? AND e.account_id = ? AND e.purged_at IS NULL ORDER BY t.trash_id DESC LIMIT 1`
 
 	// The tags of an entry that can come back at once: their manifest is live
 	// and they name nothing else.

@@ -51,7 +51,8 @@ AND (pulled_at IS NULL OR pulled_at < ?)`
 	// unlinked_at is exact, so that nothing else need be asked.
 	waitingBlobs = `SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE unlinked_at < ?`
 
-	waitingEntries = `SELECT COUNT(*) FROM trash WHERE deleted_at < ?`
+	waitingEntries = `SELECT (SELECT COUNT(*) FROM trash WHERE deleted_at < ? AND purged_at IS NULL)
++ (SELECT COUNT(*) FROM trash WHERE purged_at IS NOT NULL)`
 )
 
 // linkCursor is a place in the order of links.

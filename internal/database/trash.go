@@ -38,9 +38,9 @@ AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = l.blob_id)`
 	endUploadsInto   = `DELETE FROM uploads WHERE repository = ?`
 	deleteRepository = `DELETE FROM repositories WHERE id = ?`
 
-	entryPage = `SELECT id FROM trash WHERE id < ? ORDER BY id DESC LIMIT ?`
+	entryPage = `SELECT id FROM trash WHERE id < ? AND purged_at IS NULL ORDER BY id DESC LIMIT ?`
 
-	entryPageOfOwner = `SELECT id FROM trash WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?`
+	entryPageOfOwner = `SELECT id FROM trash WHERE account_id = ? AND id < ? AND purged_at IS NULL ORDER BY id DESC LIMIT ?`
 
 	// The owner is -1 for any.
 	entryPageOfNamespace = `SELECT id FROM trash t WHERE namespace = ? AND ` + ownedEntry + `id < ? ORDER BY id DESC LIMIT ?`
@@ -48,7 +48,7 @@ AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.blob_id = l.blob_id)`
 	entryPageOfRepository = `SELECT r.trash_id FROM trash_repositories r JOIN trash t ON t.id = r.trash_id
 WHERE r.repository = ? AND ` + ownedEntry + `r.trash_id < ? ORDER BY r.trash_id DESC LIMIT ?`
 
-	ownedEntry = `(CAST(? AS BIGINT) < 0 OR t.account_id = ?) AND `
+	ownedEntry = `(CAST(? AS BIGINT) < 0 OR t.account_id = ?) AND t.purged_at IS NULL AND `
 
 	entryPageOfTag = `SELECT DISTINCT g.trash_id FROM trash_tags g JOIN trash t ON t.id = g.trash_id
 WHERE g.name = ? AND ` + ownedEntry + `g.trash_id < ? ORDER BY g.trash_id DESC LIMIT ?`
@@ -74,7 +74,7 @@ WHERE c.digest = ? AND m.repository = ? AND ` + ownedEntry + `m.trash_id < ? ORD
 
 var (
 	entries = newListed(`SELECT id, kind, repository, name, deleted_at, deleted_by, manifests, tags, bytes, account_id
-FROM trash WHERE id IN (*)`)
+FROM trash WHERE purged_at IS NULL AND id IN (*)`)
 
 	letGo = newListed(`UPDATE blobs SET unlinked_at = ? WHERE unlinked_at IS NULL
 AND NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.blob_id = blobs.id)
@@ -263,7 +263,8 @@ func entryPageFor(f local.TrashFilter) (text string, args []any) {
 	return texts[0], args
 }
 
-// readEntries gives those of the entries that are there, newest first.
+// readEntries gives those of the entries that are there and not purged, newest
+// first.
 func readEntries(ctx context.Context, q Queryer, ids []int64) ([]local.TrashEntry, error) {
 	var all []local.TrashEntry
 	err := eachID(entries, nil, ids, func(text string, args []any) error {

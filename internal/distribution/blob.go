@@ -1,6 +1,7 @@
 package distribution
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -32,7 +33,7 @@ var smallBuffers = sync.Pool{New: func() any { return new([smallBlob]byte) }}
 func (x *exchange) blobGet() error {
 	desc, err := x.reg.StatBlob(x.r.Context(), x.req.Repo, x.req.Digest)
 	if err != nil {
-		return err
+		return x.unlessLost(err)
 	}
 	h := x.w.Header()
 	etag := `"` + string(desc.Digest) + `"`
@@ -62,6 +63,22 @@ func (x *exchange) blobGet() error {
 		return x.blobPart(ranges[0], desc.Size)
 	}
 	return x.blobParts(ranges, desc.Size)
+}
+
+// unlessLost is the error of a blob that is not there: of a read of what the
+// registry has lost, that of the read, which is no 404.
+func (x *exchange) unlessLost(err error) error {
+	if x.req.Kind == wire.BlobHead || !errors.Is(err, oci.ErrBlobUnknown) {
+		return err
+	}
+	b, lost := x.reg.OpenBlob(x.r.Context(), x.req.Repo, x.req.Digest, registry.Whole)
+	if lost != nil {
+		return lost
+	}
+	if b.Body != nil { // it was pushed a moment ago
+		x.close(b.Body)
+	}
+	return err
 }
 
 // ifRange tells whether a Range may be honoured: without If-Range, or when it

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry/local"
 )
 
 // layers are a blob that is sent by one write and one that goes by sendfile.
@@ -271,3 +274,37 @@ func (w *fileSpy) ReadFrom(src io.Reader) (int64, error) {
 }
 
 var _ http.ResponseWriter = (*fileSpy)(nil)
+
+// TestLostBlob: HEAD says 404 of a blob that fsck found lost, so that clients
+// that look first push it, and a mount begins an upload; a GET is told the
+// truth. The push heals it.
+func TestLostBlob(t *testing.T) {
+	t.Parallel()
+	s := start(t, config{dishonest: true})
+	tok := s.full(t, "a", "b")
+	s.image(t, tok, "a", "v1", "layer")
+	d := sum([]byte("layer"))
+	path, mount := "/v2/a/blobs/"+d, "/v2/b/blobs/uploads/?from=a&mount="+d
+	row, err := s.db.Catalog.Blob(t.Context(), "a", oci.Digest(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.blobs.Delete(t.Context(), row.Key); err != nil {
+		t.Fatal(err)
+	}
+	failed(t, s.do(t, "GET", path, call{token: tok}), 500, "UNKNOWN")
+	want(t, s.do(t, "HEAD", path, call{token: tok}), 200) // nobody has looked
+	if r, err := s.registry.Fsck(t.Context(), local.FsckOptions{Repair: true}); err != nil || r.Lost != 1 {
+		t.Fatalf("fsck: %+v, %v", r, err)
+	}
+	want(t, s.do(t, "HEAD", path, call{token: tok}), 404)
+	for _, header := range []map[string]string{nil, {"Range": "bytes=0-1"}, {"If-None-Match": `"` + d + `"`}} {
+		failed(t, s.do(t, "GET", path, call{token: tok, header: header}), 500, "UNKNOWN")
+	}
+	want(t, s.do(t, "POST", mount, call{token: tok}), 202)
+	s.pushBlob(t, tok, "b", []byte("layer"))
+	if a := s.do(t, "GET", path, call{token: tok}); a.status != 200 || string(a.body) != "layer" {
+		t.Errorf("after the push: %d %q", a.status, a.body)
+	}
+	want(t, s.do(t, "HEAD", path, call{token: tok}), 200)
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/access"
 )
 
 // TestConnectionCutInABody: what arrived before the cut counts, the upload
@@ -187,7 +189,7 @@ func TestSlowButSteady(t *testing.T) {
 func TestCommitMayTakeLong(t *testing.T) {
 	t.Parallel()
 	seen := make(chan error, 3)
-	s := start(t, config{patience: 100 * time.Millisecond, warn: func(ctx context.Context, write bool) []string {
+	s := start(t, config{patience: 100 * time.Millisecond, warn: func(ctx context.Context, _ access.Principal, write bool) []string {
 		if write {
 			time.Sleep(300 * time.Millisecond)
 			seen <- ctx.Err()

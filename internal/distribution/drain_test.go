@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/access"
 )
 
 // TestDrain: new work is refused with the hint to come back, a push that is
@@ -90,7 +92,7 @@ func TestPushing(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	texts := []string{"Your auth token will expire in 30 seconds.", `a "quoted" \ text`, "two\r\nX-Evil: lines"}
-	s := start(t, config{warn: func(_ context.Context, write bool) []string {
+	s := start(t, config{warn: func(_ context.Context, _ access.Principal, write bool) []string {
 		if !write {
 			return []string{"signing in"}
 		}

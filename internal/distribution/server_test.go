@@ -46,7 +46,7 @@ const (
 // config is what a test wants otherwise.
 type config struct {
 	limits    local.Limits
-	warn      func(context.Context, bool) []string
+	warn      func(context.Context, access.Principal, bool) []string
 	patience  time.Duration
 	answer    time.Duration // the server's WriteTimeout
 	dishonest bool          // the test makes the server fail: errors in the log are its own

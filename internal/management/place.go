@@ -40,11 +40,22 @@ func (d *Desk) places(ctx context.Context, p access.Principal, q v1.PlaceQuery, 
 		return out, nil
 	}
 	provided, err := d.o.Overview.Provided(ctx, after, mostProvided)
+	return merge(out, provided), err
+}
+
+// merge puts provided images between the places, in the order of names.
+func merge(places []local.Place, provided []oci.Repo) []local.Place {
+	out := make([]local.Place, 0, len(places)+len(provided))
+	for _, p := range places {
+		for len(provided) > 0 && string(provided[0]) < first(p) {
+			out, provided = append(out, local.Place{Prefix: string(provided[0])}), provided[1:]
+		}
+		out = append(out, p)
+	}
 	for _, repo := range provided {
 		out = append(out, local.Place{Prefix: string(repo)})
 	}
-	slices.SortFunc(out, func(a, b local.Place) int { return strings.Compare(first(a), first(b)) })
-	return out, err
+	return out
 }
 
 // within gives the parts of the namespaces that p may see.
@@ -71,8 +82,8 @@ func (d *Desk) within(p access.Principal, names []string) []local.Place {
 	})
 }
 
-// first is where the repositories of a place begin in the order of names.
-// Those of a namespace stand behind its slash; a name of one element is itself.
+// first is where the repositories of a namespace or below a repository begin
+// in the order of names.
 func first(p local.Place) string {
 	if strings.Contains(p.Prefix, "/") {
 		return p.Prefix

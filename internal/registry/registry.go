@@ -34,7 +34,9 @@ type Reader interface {
 	// StatBlob finds a blob of the repository; MediaType is empty.
 	// Errors: NAME_UNKNOWN, BLOB_UNKNOWN.
 	StatBlob(ctx context.Context, repo oci.Repo, digest oci.Digest) (oci.Descriptor, error)
-	// OpenBlob reads a range of a blob. Errors: as StatBlob.
+	// OpenBlob reads a range of a blob. Errors: as StatBlob; but bytes that are
+	// lost are an internal error here, and BLOB_UNKNOWN there, so that a client
+	// that asks before it pushes brings them back.
 	OpenBlob(ctx context.Context, repo oci.Repo, digest oci.Digest, r Range) (*Blob, error)
 }
 

@@ -222,7 +222,7 @@ func (s *server) buildRegistry() error {
 			UnfinishedBytes: int64(s.c.MaxUnfinishedBytes),
 		},
 		Room:         s.room.enough,
-		UploadExpiry: s.c.UploadExpiry, Grace: s.c.SweepGrace, TrashTime: s.c.TrashRetention,
+		UploadExpiry: s.c.UploadExpiry, Grace: s.c.SweepGrace, TrashTime: s.c.TrashRetention, HistoryTime: s.c.HistoryRetention,
 		Missing: func(row local.BlobRow) {
 			missing()
 			s.log.Error("the bytes of a blob are missing: restore them from a backup", "digest", row.Digest, "key", row.Key)

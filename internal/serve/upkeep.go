@@ -96,7 +96,7 @@ func (u *Upkeep) Sweep(ctx context.Context, o v1.SweepOptions, tell func(v1.Prog
 	s, err := u.registry.Sweep(registry.WithActor(ctx, "sweep"), lo)
 	return v1.SweepReport{
 		DryRun: o.DryRun, Uploads: s.Uploads, Links: s.Links, Blobs: s.Blobs, Orphans: s.Orphans,
-		Expired: s.Expired, Untagged: s.Untagged, Bytes: s.Bytes,
+		Expired: s.Expired, Untagged: s.Untagged, Moves: s.Moves, Bytes: s.Bytes,
 	}, err
 }
 

@@ -59,7 +59,7 @@ func login(ctx context.Context, s *server, data string) (*client, error) {
 		Token string `json:"token"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&t); err != nil || t.Token == "" {
-		return nil, fmt.Errorf("fetch a registry token: %s (%w)", resp.Status, err)
+		return nil, fmt.Errorf("fetch a registry token: %s (%v)", resp.Status, err) //nolint:errorlint // it may be nil
 	}
 	c.auth = "Bearer " + t.Token
 	return c, nil

@@ -191,9 +191,16 @@ func (s *server) stop() {
 	}
 }
 
+// loopback is an address of this process's own: on a shared one, a port that
+// was free a moment ago may be answered by another test's server.
+func loopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>16%200, pid>>8%256, 1+pid%254)
+}
+
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", loopback()+":0")
 	if err != nil {
 		t.Fatalf("looking for a free port: %v", err)
 	}

@@ -26,12 +26,12 @@ var invariants = map[string]string{
 		JOIN manifests m ON m.id = n.parent_id WHERE m.repository_id <> n.repository_id`,
 	"a tag's manifest is of its repository": `SELECT COUNT(*) FROM tags t
 		JOIN manifests m ON m.id = t.manifest_id WHERE m.repository_id <> t.repository_id`,
-	"an entry says what it holds": `SELECT COUNT(*) FROM trash t WHERE
+	"an entry says what it holds": `SELECT COUNT(*) FROM trash t WHERE purged_at IS NULL AND (
 		manifests <> (SELECT COUNT(*) FROM trash_manifests m WHERE m.trash_id = t.id)
 		OR tags <> (SELECT COUNT(*) FROM trash_tags g WHERE g.trash_id = t.id)
 		OR bytes <> (SELECT COALESCE(SUM(size), 0) FROM blobs WHERE id IN
-			(SELECT x.blob_id FROM trash_blobs x JOIN trash_manifests m ON m.id = x.manifest_id WHERE m.trash_id = t.id))`,
-	"an entry of a tag or manifest holds something": `SELECT COUNT(*) FROM trash WHERE manifests + tags = 0 AND kind IN ('tag', 'manifest')`,
+			(SELECT x.blob_id FROM trash_blobs x JOIN trash_manifests m ON m.id = x.manifest_id WHERE m.trash_id = t.id)))`,
+	"an entry of a tag or manifest holds something": `SELECT COUNT(*) FROM trash WHERE purged_at IS NULL AND manifests + tags = 0 AND kind IN ('tag', 'manifest')`,
 	"what an entry holds is of its repositories": `SELECT COUNT(*) FROM
 		(SELECT trash_id, repository FROM trash_manifests UNION ALL SELECT trash_id, repository FROM trash_tags) x
 		WHERE NOT EXISTS (SELECT 1 FROM trash_repositories r WHERE r.trash_id = x.trash_id AND r.repository = x.repository)`,
@@ -41,8 +41,8 @@ var invariants = map[string]string{
 	"the last move of no tag led to none": `SELECT COUNT(*) FROM tag_moves v WHERE to_digest <> ''
 		AND id = (SELECT MAX(id) FROM tag_moves w WHERE w.repository = v.repository AND w.name = v.name)
 		AND NOT EXISTS (SELECT 1 FROM tags t JOIN repositories r ON r.id = t.repository_id WHERE r.name = v.repository AND t.name = v.name)`,
-	"a move begins where the one before ended": `SELECT COUNT(*) FROM tag_moves v WHERE from_digest <> COALESCE(
-		(SELECT to_digest FROM tag_moves w WHERE w.repository = v.repository AND w.name = v.name AND w.id < v.id ORDER BY id DESC LIMIT 1), '')`,
+	"a move begins where the one before ended, if that is known": `SELECT COUNT(*) FROM tag_moves v WHERE from_digest <>
+		(SELECT to_digest FROM tag_moves w WHERE w.repository = v.repository AND w.name = v.name AND w.id < v.id ORDER BY id DESC LIMIT 1)`,
 	"a move leads somewhere else": `SELECT COUNT(*) FROM tag_moves WHERE from_digest = to_digest`,
 }
 
@@ -163,6 +163,14 @@ var steps = map[string]struct {
 		return err
 	}},
 	"purge": {1, func(w *wanderer) error { return w.db.Trash.Purge(w.t.Context(), w.entry()) }},
+	"erase": {2, func(w *wanderer) error {
+		_, err := w.db.Trash.Erase(w.t.Context(), 1+w.r.IntN(8))
+		return err
+	}},
+	"forget moves": {1, func(w *wanderer) error {
+		_, _, err := w.db.History.ForgetMoves(w.t.Context(), w.clock.Now().Add(-10*time.Hour), 0, 1+w.r.IntN(4))
+		return err
+	}},
 	"unneeded": {2, func(w *wanderer) error {
 		before := w.clock.Pass(time.Hour)
 		links, _, err := w.db.Retention.UnneededLinks(w.t.Context(), before, "", 3)

@@ -46,6 +46,9 @@ func TestManifestBytesLieOnceAndGo(t *testing.T) {
 		if err := db.Trash.Purge(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
+		if more, err := db.Trash.Erase(t.Context(), 100); err != nil || more {
+			t.Fatalf("erase: %v, more %v", err, more)
+		}
 		contents(int64(1 - i))
 	}
 }

@@ -13,6 +13,8 @@ type BlobRow struct {
 	Digest oci.Digest
 	Size   int64
 	Key    blob.Key
+	// Damaged: an fsck found its bytes missing or wrong.
+	Damaged bool
 }
 
 // ManifestRow is a manifest to be written, with what its body says.
@@ -55,11 +57,13 @@ type Keep func(oci.Repo, oci.Tag) bool
 type Catalog interface {
 	// PutManifest writes the manifest and moves the tags, creating the
 	// repository if need be. Every blob and child that the content names must
-	// be linked in this repository: otherwise MANIFEST_BLOB_UNKNOWN with
+	// be linked in this repository, and no blob be marked damaged: otherwise
+	// MANIFEST_BLOB_UNKNOWN with
 	// Detail []oci.Digest, the missing ones (at most 100). Subjects are not
-	// checked. A manifest that is there already is left as it is. Tags that
-	// move are noted in their history, with registry.Actor of ctx. Error:
-	// TAG_IMMUTABLE when a tag would move that keep names.
+	// checked. A manifest that is there already is left as it is, whatever has
+	// become of its blobs. Tags that move are noted in their history, with
+	// registry.Actor of ctx. Error: TAG_IMMUTABLE when a tag would move that
+	// keep names.
 	PutManifest(ctx context.Context, repo oci.Repo, m ManifestRow, tags []oci.Tag, keep Keep) error
 	// Manifest by tag or digest, with ArtifactType and Annotations empty.
 	// Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.

@@ -55,6 +55,8 @@ type Options struct {
 	Grace time.Duration
 	// TrashTime is how long the trash holds what was deleted.
 	TrashTime time.Duration
+	// HistoryTime is how long it is known what tags named; 0 is for ever.
+	HistoryTime time.Duration
 	// Missing is told of a blob whose bytes are gone: an alarm.
 	Missing func(BlobRow)
 	// Swept is told what each sweep removed, and why it stopped early if so.
@@ -122,7 +124,8 @@ func (r *Registry) manifest(ctx context.Context, repo oci.Repo, ref oci.Ref) (oc
 }
 
 // StatBlob implements registry.Reader. Who was told that a blob is there may
-// push a manifest that names it, for the grace period.
+// push a manifest that names it, for the grace period. A blob that is marked
+// damaged is not there: who asks is about to push it, which heals it.
 func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, digest oci.Digest) (oci.Descriptor, error) {
 	row, err := r.leased(ctx, repo, digest)
 	return oci.Descriptor{Digest: row.Digest, Size: row.Size}, err
@@ -133,10 +136,14 @@ func (r *Registry) leased(ctx context.Context, repo oci.Repo, digest oci.Digest)
 	r.leases.answering.RLock()
 	defer r.leases.answering.RUnlock()
 	row, err := r.blobRow(ctx, repo, digest)
-	if err == nil {
-		r.leases.add(digest, r.o.Now(), r.o.Grace)
+	if err != nil {
+		return row, err
 	}
-	return row, err
+	if row.Damaged {
+		return BlobRow{}, oci.Errorf(oci.CodeBlobUnknown, "the registry has lost the bytes of the blob %s: push it again, which heals every image that has it", digest)
+	}
+	r.leases.add(digest, r.o.Now(), r.o.Grace)
+	return row, nil
 }
 
 // lease a blob that somebody is about to be told of. A sweep that decided
@@ -156,17 +163,23 @@ func (r *Registry) blobRow(ctx context.Context, repo oci.Repo, digest oci.Digest
 	if err != nil {
 		return BlobRow{}, fmt.Errorf("blob %s of %s: %w", digest, repo, err)
 	}
-	r.cache.addBlob(mark, repo, row)
+	if !row.Damaged { // it is healed through any repository
+		r.cache.addBlob(mark, repo, row)
+	}
 	return row, nil
 }
 
-// OpenBlob implements registry.Reader. A row whose bytes are missing is an
-// internal error and an alarm, never BLOB_UNKNOWN: a client that took it for
-// "not there" would hide the loss.
+// OpenBlob implements registry.Reader. A row whose bytes are missing, or known
+// to be damaged, is an internal error and an alarm, never BLOB_UNKNOWN: a
+// client that took it for "not there" would hide the loss.
 func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, digest oci.Digest, rng registry.Range) (*registry.Blob, error) {
 	row, err := r.blobRow(ctx, repo, digest)
 	if err != nil {
 		return nil, err
+	}
+	if row.Damaged {
+		r.alarm(row)
+		return nil, fmt.Errorf("the bytes of blob %s (key %s) are damaged: %w", digest, row.Key, errDamaged)
 	}
 	url, err := r.o.Blobs.URL(ctx, row.Key)
 	if err != nil {
@@ -176,13 +189,22 @@ func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, digest oci.Diges
 		return &registry.Blob{Size: row.Size, URL: url}, nil
 	}
 	body, err := r.o.Blobs.Open(ctx, row.Key, rng.Offset, rng.Length)
-	if errors.Is(err, blob.ErrNotFound) && r.o.Missing != nil {
-		r.o.Missing(row)
+	if errors.Is(err, blob.ErrNotFound) {
+		r.alarm(row)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the bytes of blob %s (key %s): %w", digest, row.Key, err)
 	}
 	return &registry.Blob{Size: row.Size, Body: body}, nil
+}
+
+// errDamaged is the cause of a read of bytes that fsck found wrong or missing.
+var errDamaged = errors.New("an fsck marked them; a push of the blob, or the file from a backup and fsck --rehash, heals it")
+
+func (r *Registry) alarm(row BlobRow) {
+	if r.o.Missing != nil {
+		r.o.Missing(row)
+	}
 }
 
 // Mount implements registry.Writer.

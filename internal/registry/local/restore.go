@@ -37,10 +37,11 @@ func (r *Registry) Restore(ctx context.Context, id int64, overwrite bool) (Resto
 	return r.o.Trash.Restore(ctx, id, overwrite, r.o.Immutable)
 }
 
-// Purge forgets an entry for good. Error: MANIFEST_UNKNOWN.
+// Purge gives an entry up for good; the next sweep removes what it held, in
+// small steps. Error: MANIFEST_UNKNOWN.
 func (r *Registry) Purge(ctx context.Context, id int64) error { return r.o.Trash.Purge(ctx, id) }
 
-// PurgeAll forgets what was deleted until now, and returns how many entries.
+// PurgeAll gives up what was deleted until now, and returns how many entries.
 func (r *Registry) PurgeAll(ctx context.Context) (int, error) {
 	total := 0
 	for until := r.o.Now(); ; {

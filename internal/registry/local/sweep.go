@@ -17,6 +17,9 @@ import (
 // comes meanwhile waits for no more than these.
 const sweepBatch = 128
 
+// eraseRows is how many rows of the trash one transaction removes.
+const eraseRows = 512
+
 // removers is how many files are deleted at a time.
 const removers = 8
 
@@ -62,6 +65,7 @@ type Swept struct {
 	Links    int   // of repositories to blobs they do not need
 	Blobs    int   // that no repository has
 	Orphans  int   // keys that nobody named
+	Moves    int   // of tags, from their history
 	Bytes    int64 // freed
 }
 
@@ -100,15 +104,15 @@ func (r *Registry) scheduledSweep(ctx context.Context) {
 	}
 	if swept != (Swept{}) {
 		r.o.Log.InfoContext(ctx, "swept", "uploads", swept.Uploads, "expired", swept.Expired, "links", swept.Links,
-			"blobs", swept.Blobs, "orphans", swept.Orphans, "bytes", swept.Bytes)
+			"blobs", swept.Blobs, "orphans", swept.Orphans, "moves", swept.Moves, "bytes", swept.Bytes)
 	}
 	if r.o.Swept != nil {
 		r.o.Swept(swept, err)
 	}
 }
 
-// Sweep removes, in small batches, what nobody needs: expired entries of the
-// trash, abandoned uploads, links of repositories to blobs that none of their
+// Sweep removes, in small batches, what nobody needs: expired and purged entries
+// of the trash, old moves of tags, abandoned uploads, links of repositories to blobs that none of their
 // manifests names, blobs that no repository has any more, and keys that nobody
 // names. Rows go first, bytes second, and a key never comes back: a push that
 // brings the same digest again writes a new one.
@@ -139,7 +143,7 @@ func (r *Registry) sweep(ctx context.Context, o SweepOptions) (Swept, error) {
 	if o.DryRun {
 		steps = append(steps, s.waiting)
 	} else {
-		steps = append(steps, s.trash, s.uploads)
+		steps = append(steps, s.trash, s.erase, s.moves, s.uploads)
 	}
 	// What a push that began before this start was told is not known here.
 	if now.Sub(r.born) >= r.o.Grace || o.DryRun {
@@ -219,6 +223,47 @@ func (s *sweeping) trash(ctx context.Context) error {
 		if n < sweepBatch {
 			return nil
 		}
+		if err := rest(ctx, time.Since(start), 0); err != nil {
+			return err
+		}
+	}
+}
+
+// erase removes what purged entries held.
+func (s *sweeping) erase(ctx context.Context) error {
+	for {
+		start := time.Now()
+		more, err := s.Registry.o.Trash.Erase(ctx, eraseRows)
+		if err != nil {
+			return fmt.Errorf("empty the trash: %w", err)
+		}
+		if !more {
+			return nil
+		}
+		s.o.Progress.tell("trash", int64(s.done.Expired), 0, 0)
+		if err := rest(ctx, time.Since(start), 0); err != nil {
+			return err
+		}
+	}
+}
+
+// moves forgets what tags named long ago.
+func (s *sweeping) moves(ctx context.Context) error {
+	if s.Registry.o.HistoryTime <= 0 {
+		return nil
+	}
+	for cursor, before := int64(0), s.Registry.o.Now().Add(-s.Registry.o.HistoryTime); ; {
+		start := time.Now()
+		n, next, err := s.Registry.o.History.ForgetMoves(ctx, before, cursor, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("forget old moves of tags: %w", err)
+		}
+		s.done.Moves += n
+		s.o.Progress.tell("tag history", int64(s.done.Moves), 0, 0)
+		if next == 0 {
+			return nil
+		}
+		cursor = next
 		if err := rest(ctx, time.Since(start), 0); err != nil {
 			return err
 		}

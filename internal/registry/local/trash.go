@@ -93,12 +93,17 @@ type Trash interface {
 	// namespace is in the way, TAG_IMMUTABLE when a tag that keep names would
 	// be overwritten.
 	Restore(ctx context.Context, id int64, overwrite bool, keep Keep) (Restored, error)
-	// Purge forgets an entry for good; blobs that nothing else holds are
-	// Garbage.Forget's from now on. Error: MANIFEST_UNKNOWN.
+	// Purge gives an entry up for good: from now on it is in no list and
+	// nothing of it is restored. What it holds is Erase's. Error:
+	// MANIFEST_UNKNOWN.
 	Purge(ctx context.Context, id int64) error
-	// PurgeBefore forgets at most n entries deleted before, the oldest first,
+	// PurgeBefore gives up at most n entries deleted before, the oldest first,
 	// and returns how many.
 	PurgeBefore(ctx context.Context, before time.Time, n int) (int, error)
+	// Erase removes about n rows of what was purged (a manifest goes whole), so
+	// that no write waits long for it, and tells whether there is more. Blobs
+	// that nothing else holds are Garbage.Forget's from then on.
+	Erase(ctx context.Context, n int) (more bool, err error)
 }
 
 // TagMove is one line of a tag's history.
@@ -118,6 +123,10 @@ type History interface {
 	// tags), newest first, with IDs below before (0 for the newest). The
 	// repository need not exist any more.
 	TagMoves(ctx context.Context, repo oci.Repo, tag oci.Tag, before int64, n int) ([]TagMove, error)
+	// ForgetMoves forgets at most n moves made before, with IDs above after,
+	// save the newest of each tag that is there; and tells how many, and where
+	// to go on (0 when the end was reached).
+	ForgetMoves(ctx context.Context, before time.Time, after int64, n int) (forgotten int, next int64, err error)
 }
 
 // Link is a blob's membership in a repository.
@@ -189,8 +198,6 @@ type ManifestCheck struct {
 type BlobCheck struct {
 	BlobRow
 	ID int64
-	// Damaged since an earlier fsck found it so.
-	Damaged bool
 }
 
 // Inspection walks the catalog for fsck, by ascending ID.

@@ -154,7 +154,7 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 		err = diskFull(fmt.Sprintf("the upload stands at byte %d, go on", end), err)
 	}
 	if errors.Is(err, blob.ErrSealed) {
-		return 0, errors.Join(notSurvived(), err, u.abandon(ctx))
+		return 0, u.whole(ctx, in, end, err)
 	}
 	err = u.unlessSwept(ctx, err)
 	if end < before {
@@ -176,6 +176,21 @@ func (u *upload) receive(ctx context.Context, in *intake) (int64, error) {
 		return end - before, err
 	}
 	return end - before, errors.Join(err, u.advance(ctx, end, in))
+}
+
+// whole lets an upload go on whose bytes a commit has sealed before the server
+// died, if the row counts all of them and the client has no more to send: then
+// only the commit is missing.
+func (u *upload) whole(ctx context.Context, in *intake, end int64, sealed error) error {
+	if end == u.row.Offset {
+		switch _, err := io.ReadFull(in, make([]byte, 1)); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err // the client is gone, and may come back
+		}
+	}
+	return errors.Join(notSurvived(), sealed, u.abandon(ctx))
 }
 
 func diskFull(then string, cause error) error {
@@ -241,7 +256,7 @@ func (u *upload) Commit(ctx context.Context, digest oci.Digest) (oci.Descriptor,
 	}
 	if sum != digest {
 		bad := oci.Errorf(oci.CodeDigestInvalid, "the %d bytes received have the digest %s, not %s: upload the blob again", u.row.Offset, sum, digest)
-		return oci.Descriptor{}, errors.Join(bad, u.drop(ctx))
+		return oci.Descriptor{}, errors.Join(bad, u.discard(ctx))
 	}
 	return u.link(ctx, digest)
 }
@@ -309,6 +324,15 @@ func (u *upload) Cancel(ctx context.Context) error {
 			return err
 		}
 	}
+	return u.discard(ctx)
+}
+
+// discard ends an upload that the client gave up, or got wrong.
+func (u *upload) discard(ctx context.Context) error {
+	_, err := u.r.o.Blobs.Append(ctx, u.row.Key, u.row.Offset, bytes.NewReader(nil))
+	if errors.Is(err, blob.ErrSealed) {
+		return u.abandon(ctx)
+	}
 	return u.drop(ctx)
 }
 
@@ -372,8 +396,8 @@ func notSurvived() error {
 	return oci.Errorf(oci.CodeBlobUploadUnknown, "the upload did not survive a failure of the server: start it again")
 }
 
-// abandon forgets an upload whose bytes are sealed, which the power cut that
-// took the end of its row has left. The bytes stay for the sweep: it may be
+// abandon forgets an upload whose bytes are sealed, which a crash between the
+// seal and the end of its row has left. The bytes stay for the sweep: it may be
 // unknown whether a commit named them.
 func (u *upload) abandon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)

@@ -10,7 +10,7 @@ CREATE TABLE repositories (
     incarnation TEXT NOT NULL, -- random: a repository made again is another one
     created_at  INTEGER NOT NULL
 ) STRICT;
-INSERT INTO repositories VALUES (1, 'acme/web', '7d2c693a1181899772754e7dfb510210', 1770091506000007);
+INSERT INTO repositories VALUES (1, 'acme/web', '932796647db8e78956365dfeb2a6bcf8', 1770091506000007);
 CREATE TABLE blobs (
     id          INTEGER PRIMARY KEY,
     digest      TEXT NOT NULL UNIQUE,
@@ -110,11 +110,12 @@ CREATE TABLE trash (
     manifests  INTEGER NOT NULL,
     tags       INTEGER NOT NULL,
     bytes      INTEGER NOT NULL
-) STRICT;
+, purged_at INTEGER) STRICT;
 CREATE INDEX trash_namespace ON trash (namespace, id);
 CREATE INDEX trash_deleted ON trash (deleted_at, id);
-INSERT INTO trash VALUES (1, 'tag', 'acme', 'acme/web', 'old', 1770091506000007, 'alice', 0, 1, 0);
-INSERT INTO trash VALUES (2, 'repository', 'acme', 'acme/old', 'acme/old', 1770091506000007, 'alice', 3, 3, 14);
+CREATE INDEX trash_purged ON trash (purged_at, id) WHERE purged_at IS NOT NULL;
+INSERT INTO trash VALUES (1, 'tag', 'acme', 'acme/web', 'old', 1770091506000007, 'alice', 0, 1, 0, NULL);
+INSERT INTO trash VALUES (2, 'repository', 'acme', 'acme/old', 'acme/old', 1770091506000007, 'alice', 3, 3, 14, NULL);
 INSERT INTO sqlite_sequence VALUES ('trash', 2);
 CREATE TABLE trash_repositories (
     trash_id   INTEGER NOT NULL REFERENCES trash (id),

@@ -119,7 +119,14 @@ var inspectionCases = []testCase{
 		s.equal("damaged", [2]bool{s.blobChecks(9)[0].Damaged, s.blobChecks(9)[1].Damaged}, [2]bool{true, false})
 		row, err := s.Catalog.Blob(s.Context(), "acme/web", bad.Digest)
 		s.must(err) // the loss is not hidden
-		s.equal("row", row, bad.BlobRow)
+		lost := bad.BlobRow
+		lost.Damaged = true
+		s.equal("row", row, lost)
+		s.holds("acme/web", byTag("v1"), m)
+		s.put("acme/web", m, "v2") // what is there may have another tag
+		n := s.image(local.BlobRow{Digest: bad.Digest, Size: bad.Size})
+		refused := s.code(s.Catalog.PutManifest(s.Context(), "acme/web", n, nil, nil), oci.CodeManifestBlobUnknown)
+		s.equal("detail", refused.Detail, []oci.Digest{bad.Digest})
 		_, err = s.Catalog.LinkBlob(s.Context(), "acme/api", local.BlobRow{Digest: bad.Digest}, "")
 		s.code(err, oci.CodeBlobUnknown) // so that the client brings it
 		again := local.BlobRow{Digest: bad.Digest, Size: bad.Size, Key: blob.NewKey()}
@@ -136,6 +143,7 @@ var inspectionCases = []testCase{
 		s.must(err)
 		s.equal("unknown keys", unknown, []blob.Key{bad.Key})
 		s.holds("acme/web", byTag("v1"), m)
+		s.put("acme/web", n)
 		// A check that began before comes too late.
 		s.must(s.Inspection.MarkDamaged(s.Context(), []local.BlobRow{bad.BlobRow}, true))
 		s.equal("damaged", s.blobChecks(9)[0].Damaged, false)

@@ -82,7 +82,7 @@ var repositoryCases = []testCase{
 		m := s.pushed("acme/web", "m", 1, "v1")
 		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
-		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.purge(e.ID)
 		s.equal("number of blobs", len(s.forgotten(s.Clock.Pass(time.Hour), 10, nil)), 2)
 		s.unknownEverywhere("acme/web", m, "v1")
 		s.code(s.Catalog.PutManifest(s.Context(), "acme/web", m, nil, nil), oci.CodeManifestBlobUnknown)

@@ -1,6 +1,7 @@
 package localtest
 
 import (
+	"fmt"
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
@@ -119,7 +120,7 @@ var restoreCases = []testCase{
 		tag := s.untagged("acme/web", "v1")
 		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
 		s.must(err)
-		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.purge(e.ID)
 		s.equal("conflicts", len(s.restored(tag.ID).Conflicts), 1)
 		s.repositories()
 	}},
@@ -186,7 +187,80 @@ var restoreCases = []testCase{
 	}},
 }
 
+// forgetMoves walks over all moves in steps of n.
+func (s *suite) forgetMoves(before time.Time, n int) int {
+	s.Helper()
+	total := 0
+	for after, calls := int64(0), 0; ; calls++ {
+		forgotten, next, err := s.History.ForgetMoves(s.Context(), before, after, n)
+		s.must(err)
+		if forgotten > n {
+			s.Fatalf("a step of %d forgets %d", n, forgotten)
+		}
+		total += forgotten
+		if next == 0 {
+			return total
+		}
+		if next <= after || calls > 10_000 {
+			s.Fatalf("the cursor %d leads nowhere", next)
+		}
+		after = next
+	}
+}
+
 var historyCases = []testCase{
+	{"old moves are forgotten", func(s *suite) {
+		a, b := s.pushed("acme/web", "a", 1), s.pushed("acme/web", "b", 1)
+		for range 3 { // of a tag that stays, one that goes, and one that moves again
+			for _, m := range []local.ManifestRow{a, b} {
+				s.Clock.Pass(time.Hour)
+				s.put("acme/web", m, "stays", "goes", "moves")
+			}
+		}
+		s.untagged("acme/web", "goes")
+		before := s.Clock.Pass(time.Hour)
+		s.put("acme/web", a, "moves")
+		moves := func() map[oci.Tag]int {
+			s.Helper()
+			page, err := s.History.TagMoves(s.Context(), "acme/web", "", 0, 1000)
+			s.must(err)
+			count := map[oci.Tag]int{}
+			for _, m := range page {
+				count[m.Tag]++
+			}
+			return count
+		}
+		all := map[oci.Tag]int{"stays": 6, "goes": 7, "moves": 7}
+		s.equal("moves", moves(), all)
+		s.equal("forgotten of the old ones, of which there are none", s.forgetMoves(before.Add(-1000*time.Hour), 2), 0)
+		n, _, err := s.History.ForgetMoves(s.Context(), before, 0, 0)
+		s.must(err)
+		s.equal("none of zero", n, 0)
+		s.equal("forgotten", s.forgetMoves(before, 2), 18)
+		s.equal("moves", moves(), map[oci.Tag]int{"stays": 1, "moves": 1})
+		last, err := s.History.TagMoves(s.Context(), "acme/web", "stays", 0, 9)
+		s.must(err)
+		s.equal("the newest", last[0].To, b.Digest)
+		_, err = s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
+		s.must(err)
+		s.equal("forgotten of a repository that is gone", s.forgetMoves(s.Clock.Pass(time.Hour), 1), 4)
+	}},
+	{"many needed moves lie in between", func(s *suite) {
+		m, n := s.pushed("acme/web", "m", 1), s.pushed("acme/web", "n", 1)
+		for i := range 100 {
+			s.put("acme/web", m, oci.Tag(fmt.Sprint("v", i)))
+		}
+		s.put("acme/web", n, "v0", "v99")
+		before := s.Clock.Pass(time.Hour)
+		forgotten, next, err := s.History.ForgetMoves(s.Context(), before, 0, 3)
+		s.must(err)
+		s.equal("forgotten by one call", forgotten, 1)
+		if next == 0 {
+			s.Error("one call walked over all moves")
+		}
+		s.equal("forgotten by the rest", s.forgetMoves(before, 3), 1)
+		s.equal("forgotten again", s.forgetMoves(before, 3), 0)
+	}},
 	{"every move, by whom and when", func(s *suite) {
 		a, b := s.pushed("acme/web", "a", 1), s.pushed("acme/web", "b", 1)
 		type step struct {

@@ -2,6 +2,7 @@ package localtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -117,6 +118,23 @@ func (s *suite) unknownEverywhere(repo oci.Repo, m local.ManifestRow, tag oci.Ta
 	}
 }
 
+// purge gives an entry up and removes all that it held.
+func (s *suite) purge(id int64) {
+	s.Helper()
+	s.must(s.Trash.Purge(s.Context(), id))
+	s.erase()
+}
+
+// erase removes all that purged entries held.
+func (s *suite) erase() {
+	s.Helper()
+	for more := true; more; {
+		var err error
+		more, err = s.Trash.Erase(s.Context(), 100)
+		s.must(err)
+	}
+}
+
 var trashCases = []testCase{
 	{"a tag", func(s *suite) {
 		m := s.pushed("acme/web", "m", 1, "v1", "v2")
@@ -202,7 +220,7 @@ var trashCases = []testCase{
 		s.unlinks("acme/web", digestsOf(m)...)
 		s.equal("while in the trash", s.forgotten(s.Clock.Pass(1000*time.Hour), 10, nil), []local.BlobRow(nil))
 		purged := s.Clock.Now()
-		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.purge(e.ID)
 		s.gone(e.ID)
 		s.equal("within the grace", s.forgotten(purged, 10, nil), []local.BlobRow(nil))
 		s.Clock.Pass(time.Hour)
@@ -227,7 +245,7 @@ var trashCases = []testCase{
 		s.holds("acme/web", byTag("v2"), m)
 		second := s.deleted("acme/web", m)
 		s.unlinks("acme/web", digestsOf(m)...)
-		s.must(s.Trash.Purge(s.Context(), first.ID))
+		s.purge(first.ID)
 		s.equal("held by the second", s.forgotten(s.Clock.Pass(time.Hour), 10, nil), []local.BlobRow(nil))
 		s.equal("restored", s.restored(second.ID), local.Restored{Manifests: 1, Tags: 1})
 		s.holds("acme/web", byTag("v2"), m)
@@ -236,11 +254,11 @@ var trashCases = []testCase{
 		m := s.pushed("acme/web", "same", 1, "v1")
 		s.pushed("acme/api", "same", 1, "v1")
 		e := s.deleted("acme/web", m)
-		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.purge(e.ID)
 		s.holds("acme/api", byTag("v1"), m)
 		e = s.deleted("acme/api", m)
 		s.put("acme/web", m)
-		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.purge(e.ID)
 		s.holds("acme/web", byDigest(m), m)
 		s.equal("forgotten", s.forgotten(s.Clock.Pass(time.Hour), 10, nil), []local.BlobRow(nil))
 	}},
@@ -269,6 +287,67 @@ var trashCases = []testCase{
 		s.equal("restored", s.restored(young.ID), local.Restored{Tags: 1})
 		s.holds("acme/web", byTag("d"), m)
 	}},
+	{"what is purged goes in small steps", func(s *suite) {
+		var held []local.ManifestRow
+		for i := range 5 {
+			m := s.pushed("acme/web", fmt.Sprint("m", i), 2, oci.Tag(fmt.Sprint("v", i)))
+			held = append(held, m)
+		}
+		s.put("acme/web", s.index(held[0].Descriptor), "index")
+		lone := s.untagged("acme/web", "v0")
+		e, err := s.Trash.DeleteRepository(s.Context(), "acme/web", nil)
+		s.must(err)
+		other := s.pushed("acme/web", "m4", 2) // keeps what is its own
+		waiting := func(want int) {
+			s.Helper()
+			w, err := s.Retention.Waiting(s.Context(), local.Before{})
+			s.must(err)
+			s.equal("entries that wait", w.Entries, want)
+		}
+		waiting(0)
+		s.must(s.Trash.Purge(s.Context(), e.ID))
+		s.gone(e.ID) // at once: nothing of it comes back
+		waiting(1)
+		for _, f := range []local.TrashFilter{
+			{},
+			{Repo: "acme/web"},
+			{Namespace: "acme"},
+			{Name: "v0"},
+			{Name: "v0", Repo: "acme/web"},
+			{Name: "v0", Namespace: "acme"},
+		} {
+			page, err := s.Trash.TrashEntries(s.Context(), f, 0, 9)
+			s.must(err)
+			s.equal("entries", page, []local.TrashEntry{lone})
+		}
+		for _, f := range []local.TrashFilter{
+			{Name: string(held[1].Digest)},
+			{Name: string(held[1].Digest), Repo: "acme/web"},
+			{Name: string(held[1].Digest), Namespace: "acme"},
+			{Name: "v1"},
+		} {
+			page, err := s.Trash.TrashEntries(s.Context(), f, 0, 9)
+			s.must(err)
+			s.equal("entries", page, []local.TrashEntry(nil))
+		}
+		s.equal("a tag whose manifest is being purged", s.restored(lone.ID), local.Restored{
+			Conflicts: []local.TagConflict{{Repo: "acme/web", Tag: "v0", Trashed: held[0].Digest}},
+		})
+		steps := 0
+		for more := true; more; steps++ {
+			more, err = s.Trash.Erase(s.Context(), 4)
+			s.must(err)
+			s.intact()
+		}
+		// 6 manifests with 16 rows of theirs, 6 tags, 1 repository, the entry.
+		if steps < 6 || steps > 10 {
+			s.Errorf("it took %d steps", steps)
+		}
+		waiting(0)
+		s.equal("in the trash", len(s.checks(true, 9)), 0)
+		s.holds("acme/web", byDigest(other), other)
+		s.equal("number of free blobs", len(s.forgotten(s.Clock.Pass(time.Hour), 99, nil)), 4*3)
+	}},
 	{"unknown names", func(s *suite) {
 		s.pushed("acme/web", "m", 1, "v1")
 		for _, repo := range []oci.Repo{"acme/none", "acme", "acme/web/x"} {
@@ -286,7 +365,7 @@ var trashCases = []testCase{
 	{"a name is never given twice", func(s *suite) {
 		s.pushed("acme/web", "m", 1, "v1", "v2")
 		first := s.untagged("acme/web", "v1")
-		s.must(s.Trash.Purge(s.Context(), first.ID))
+		s.purge(first.ID)
 		if second := s.untagged("acme/web", "v2"); second.ID <= first.ID {
 			s.Errorf("the entry %d came after %d", second.ID, first.ID)
 		}
@@ -359,6 +438,8 @@ var trashCases = []testCase{
 		_, err = s.Trash.Restore(ctx, e.ID, false, nil)
 		s.cancelled(err)
 		s.cancelled(s.Trash.Purge(ctx, e.ID))
+		_, err = s.Trash.Erase(ctx, 1)
+		s.cancelled(err)
 		s.holds("acme/web", byTag("v1"), m)
 		s.equal("entries", s.entries(), []local.TrashEntry{e})
 	}},

@@ -31,7 +31,7 @@ var trashRaceCases = []testCase{
 				s.equal("the deletion came last", e.Tags, 2)
 				s.tags("acme/web")
 			}
-			s.must(s.Trash.Purge(s.Context(), e.ID))
+			s.purge(e.ID)
 			s.dropped("acme/web")
 		}
 		s.intact()
@@ -209,6 +209,10 @@ var trashRaceCases = []testCase{
 				case 7:
 					_, err := s.Trash.PurgeBefore(ctx, s.Clock.Pass(time.Second), 1)
 					known(err)
+					_, err = s.Trash.Erase(ctx, 1+i%5)
+					known(err)
+					_, _, err = s.History.ForgetMoves(ctx, s.Clock.Now(), 0, 2)
+					known(err)
 					_, _, err = s.Retention.TrashUntagged(ctx, s.Clock.Pass(time.Second), "", 2, false)
 					known(err)
 					_, err = s.Garbage.Forget(ctx, s.Clock.Pass(time.Second), 10, nil)
@@ -223,6 +227,7 @@ var trashRaceCases = []testCase{
 		if _, err := s.Trash.DeleteRepository(ctx, "acme/web", nil); err == nil {
 			s.must(s.Trash.Purge(ctx, s.newest().ID))
 		}
+		s.erase()
 		s.forgotten(s.Clock.Pass(time.Hour), 1000, nil)
 		blobs, manifests, err := s.Inspection.Counts(ctx)
 		s.must(err)
@@ -239,4 +244,5 @@ func (s *suite) dropped(repo oci.Repo) {
 	}
 	_, err = s.Trash.PurgeBefore(s.Context(), s.Clock.Pass(time.Second), 1000)
 	s.must(err)
+	s.erase()
 }

@@ -1,1 +1,0 @@
--- Keeps the number until the migration of that number is merged.
