@@ -220,8 +220,12 @@ func (w *writer) parameters(op operation) []*huma.Param {
 		if name == "" {
 			continue
 		}
+		text := parameterText[name]
+		if own := w.comment(op.query, f, name); own != "" && own != fieldText[name] || text == "" {
+			text = own
+		}
 		out = append(out, &huma.Param{
-			Name: name, In: "query", Required: options == "", Description: w.comment(op.query, f, name),
+			Name: name, In: "query", Required: options == "", Description: text,
 			Schema: parameterSchema(f.Type, name), Example: parameterExample[name],
 		})
 	}

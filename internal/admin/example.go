@@ -21,14 +21,30 @@ const (
 
 // fieldText is for fields whose own comment says nothing.
 var fieldText = map[string]string{
-	"next":       "In a query: the next of the page before. In a page: where the following one begins; absent in the last.",
+	"next":        "Where the following page begins; absent in the last one.",
+	"items":       "The page.",
+	"account":     "The account's name.",
+	"namespace":   "The namespace's name.",
+	"repository":  "The repository's full name.",
+	"description": "A few words for people.",
+	"created":     "When it was made.",
+	"createdBy":   "Who made it.",
+}
+
+// parameterText is the same for parameters.
+var parameterText = map[string]string{
+	"next":       "The next of the page before.",
 	"limit":      "How many items a page has at most.",
-	"account":    "The account's name.",
-	"namespace":  "The namespace's name.",
+	"account":    "Only this account's.",
+	"namespace":  "Only this namespace's.",
 	"repository": "The repository's full name.",
 	"reference":  "A tag or a digest.",
+	"cluster":    "Only this cluster's.",
+	"tokenId":    "Only what was done with this token.",
+	"outcome":    "Only what ended so.",
+	"since":      "Not before this time.",
+	"until":      "Before this time.",
 	"dryRun":     "Change nothing, only say what would go.",
-	"items":      "The page.",
 }
 
 var requestEnums = map[string][]any{
@@ -116,7 +132,6 @@ func imageExamples(at time.Time) []any {
 			Layers:    []v1.Layer{{Digest: exampleDigest, MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Size: size}},
 			Size:      size, UniqueBytes: size,
 		},
-		ref,
 		v1.TagOptions{ImageRef: ref, Tag: "stable"},
 		v1.CopyOptions{From: ref, To: v1.ImageRef{Repository: "acme/prod/web", Reference: "1.0"}},
 		v1.Copied{Repository: "acme/prod/web", Tag: "1.0", Digest: exampleDigest, Manifests: 1, Blobs: 4},

@@ -50,8 +50,8 @@ type (
 		Fields     []pageField
 	}
 	pageField struct {
-		Name, In, Type, Shape, Text, Values string
-		Required                            bool
+		Name, In, Type, Shape, Text, Values, Range string
+		Required                                   bool
 	}
 )
 
@@ -159,5 +159,8 @@ func pageFieldOf(name string, s *huma.Schema) pageField {
 		values[i] = fmt.Sprint(v)
 	}
 	f.Values = strings.Join(values, ", ")
+	if s.Minimum != nil && s.Maximum != nil {
+		f.Range = fmt.Sprintf("%g to %g; %v by default.", *s.Minimum, *s.Maximum, s.Default)
+	}
 	return f
 }
