@@ -77,8 +77,9 @@ type Namespace struct {
 type NamespaceSpec struct {
 	Name string `json:"name"`
 	// Account to own it: for the operator; otherwise one's own.
-	Account    string `json:"account,omitempty"`
-	Visibility string `json:"visibility,omitempty"` // private
+	Account string `json:"account,omitempty"`
+	// Visibility: private (the default) or public.
+	Visibility string `json:"visibility,omitempty"`
 }
 
 // NamespaceMade is a namespace; Added is false if it was there already.

@@ -49,9 +49,11 @@ type Token struct {
 // request made again gives the same token.
 type TokenSpec struct {
 	// Account to own it: for the operator; otherwise one's own.
-	Account     string `json:"account,omitempty"`
-	Access      string `json:"access,omitempty"` // readonly
-	Reach       *Reach `json:"reach,omitempty"`  // all
+	Account string `json:"account,omitempty"`
+	// Access: readonly (the default), readwrite, admin, cluster.
+	Access string `json:"access,omitempty"`
+	// Reach is everywhere in the account by default.
+	Reach       *Reach `json:"reach,omitempty"`
 	Description string `json:"description,omitempty"`
 	Cluster     string `json:"cluster,omitempty"`
 	// Expires after a duration such as 24h (the default) or 90d; NonExpiring

@@ -40,46 +40,59 @@ func (c checked) Sweep(ctx context.Context, o v1.SweepOptions, progress func(v1.
 }
 
 func (c checked) Trash(ctx context.Context, q v1.TrashQuery) (v1.TrashPage, error) {
-	if err := checkPlace(q.Repository, q.Namespace); err != nil {
-		return v1.TrashPage{}, err
-	}
-	if err := checkName(q.Name); err != nil {
-		return v1.TrashPage{}, err
-	}
-	if err := checkLimit(&q.Limit); err != nil {
+	if err := checkTrash(&q); err != nil {
 		return v1.TrashPage{}, err
 	}
 	return c.Upkeep.Trash(ctx, q)
 }
 
-func (c checked) Restore(ctx context.Context, o v1.RestoreOptions) (v1.RestoreReport, error) {
-	named := o.Repository != "" || o.Namespace != "" || o.Name != ""
-	var err error
-	switch {
-	case o.ID < 0:
-		err = invalid("id %d is no entry of the trash: list them", o.ID)
-	case o.ID > 0 && named:
-		err = invalid("give an entry's id or the name of what is in it, not both")
-	case o.ID == 0 && o.Repository == "" && o.Namespace == "":
-		err = invalid("say what to restore: an entry's id, a repository (with the name of a tag or a digest), or a namespace")
-	case o.Namespace != "" && o.Name != "":
-		err = invalid("the name of a tag or a digest needs its repository, not a namespace")
-	default:
-		if err = checkPlace(o.Repository, o.Namespace); err == nil {
-			err = checkName(o.Name)
-		}
+func checkTrash(q *v1.TrashQuery) error {
+	if err := checkPlace(q.Repository, q.Namespace); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := checkName(q.Name); err != nil {
+		return err
+	}
+	return checkLimit(&q.Limit)
+}
+
+func (c checked) Restore(ctx context.Context, o v1.RestoreOptions) (v1.RestoreReport, error) {
+	if err := checkRestore(&o); err != nil {
 		return v1.RestoreReport{}, err
 	}
 	return c.Upkeep.Restore(ctx, o)
 }
 
+func checkRestore(o *v1.RestoreOptions) error {
+	named := o.Repository != "" || o.Namespace != "" || o.Name != ""
+	switch {
+	case o.ID < 0:
+		return invalid("id %d is no entry of the trash: list them", o.ID)
+	case o.ID > 0 && named:
+		return invalid("give an entry's id or the name of what is in it, not both")
+	case o.ID == 0 && o.Repository == "" && o.Namespace == "":
+		return invalid("say what to restore: an entry's id, a repository (with the name of a tag or a digest), or a namespace")
+	case o.Namespace != "" && o.Name != "":
+		return invalid("the name of a tag or a digest needs its repository, not a namespace")
+	}
+	if err := checkPlace(o.Repository, o.Namespace); err != nil {
+		return err
+	}
+	return checkName(o.Name)
+}
+
 func (c checked) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport, error) {
-	if o.ID < 0 || (o.ID > 0) == o.All {
-		return v1.PurgeReport{}, invalid("say what to purge: an entry's id, or all")
+	if err := checkPurge(&o); err != nil {
+		return v1.PurgeReport{}, err
 	}
 	return c.Upkeep.Purge(ctx, o)
+}
+
+func checkPurge(o *v1.PurgeOptions) error {
+	if o.ID < 0 || (o.ID > 0) == o.All {
+		return invalid("say what to purge: an entry's id, or all")
+	}
+	return nil
 }
 
 func (c checked) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry, error) {
@@ -93,18 +106,22 @@ func (c checked) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry,
 }
 
 func (c checked) History(ctx context.Context, q v1.HistoryQuery) (v1.HistoryPage, error) {
-	if _, err := oci.ParseRepo(q.Repository); err != nil {
-		return v1.HistoryPage{}, err
-	}
-	if q.Tag != "" {
-		if _, err := oci.ParseTag(q.Tag); err != nil {
-			return v1.HistoryPage{}, err
-		}
-	}
-	if err := checkLimit(&q.Limit); err != nil {
+	if err := checkHistory(&q); err != nil {
 		return v1.HistoryPage{}, err
 	}
 	return c.Upkeep.History(ctx, q)
+}
+
+func checkHistory(q *v1.HistoryQuery) error {
+	if _, err := oci.ParseRepo(q.Repository); err != nil {
+		return err
+	}
+	if q.Tag != "" {
+		if _, err := oci.ParseTag(q.Tag); err != nil {
+			return err
+		}
+	}
+	return checkLimit(&q.Limit)
 }
 
 func (c checked) Fsck(ctx context.Context, o v1.FsckOptions, progress func(v1.Progress)) (v1.FsckReport, error) {
@@ -125,6 +142,52 @@ func (c checked) Backup(ctx context.Context, o v1.BackupOptions, progress func(v
 	}
 	o.Dir = filepath.Clean(o.Dir)
 	return c.Upkeep.Backup(ctx, o, progress)
+}
+
+func (c checked) RetireKey(ctx context.Context, o v1.RetireOptions) (v1.RetireReport, error) {
+	if o.ID == "" {
+		return v1.RetireReport{}, invalid("say which key to retire: give its id")
+	}
+	return c.Upkeep.RetireKey(ctx, o)
+}
+
+// checkListed checks what is listed; all is fine.
+func checkListed(q *v1.PlaceQuery) error { return checkPlace(q.Repository, q.Namespace) }
+
+// checkImage checks an image's name.
+func checkImage(r *v1.ImageRef) error {
+	if _, err := oci.ParseRepo(r.Repository); err != nil {
+		return err
+	}
+	_, err := oci.ParseRef(r.Reference)
+	return err
+}
+
+func checkDigests(q *v1.DigestQuery) error {
+	_, err := oci.ParseRepo(q.Repository)
+	return err
+}
+
+func checkTag(o *v1.TagOptions) error {
+	if err := checkImage(&o.ImageRef); err != nil {
+		return err
+	}
+	_, err := oci.ParseTag(o.Tag)
+	return err
+}
+
+func checkCopy(o *v1.CopyOptions) error {
+	if err := checkImage(&o.From); err != nil {
+		return err
+	}
+	if _, err := oci.ParseRepo(o.To.Repository); err != nil {
+		return err
+	}
+	if o.To.Reference == "" {
+		return nil
+	}
+	_, err := oci.ParseTag(o.To.Reference)
+	return err
 }
 
 // checkPlace checks a repository or a namespace; neither is fine.

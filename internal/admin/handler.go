@@ -1,15 +1,15 @@
 package admin
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"net/url"
+	"strings"
+	"sync"
 	"time"
 
-	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/observe"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
 )
@@ -18,160 +18,181 @@ import (
 // control socket.
 const Actor = "operator"
 
-// Options of a handler; all are required.
+// routeName labels all of this surface in the metrics.
+const routeName = "api"
+
+// Options of a handler. It needs Upkeep or Service, or both.
 type Options struct {
+	// Service is asked for everybody; nil where only the upkeep is offered.
+	Service Service
+	// Authenticate says who asks; required with Service. Errors: UNAUTHORIZED,
+	// TOOMANYREQUESTS.
+	Authenticate func(*http.Request) (access.Principal, error)
+	// Upkeep is for the control socket; nil elsewhere, and then its paths are
+	// not there and causes of internal errors go to the log only.
 	Upkeep Upkeep
-	// Log gets a line for each request.
+	// Version of the server, for whoami: only who signed in is told.
+	Version string
+	// Log gets a line for each request; nil where a middleware writes it.
 	Log *slog.Logger
 }
 
-// New makes the handler. Its server must have no WriteTimeout: a job may take
-// hours, and each line of its answer has a limit of its own.
+// New makes the handler of everything below /api/v1. Its server must have no
+// WriteTimeout when it has an Upkeep: a job may take hours, and each line of
+// its answer has a limit of its own.
 func New(o Options) http.Handler {
-	h := &handler{log: o.Log}
-	u := Checked(o.Upkeep)
-	h.routes = map[string]route{
-		"/api/v1/upkeep/sweep":  {http.MethodPost, job(u.Sweep)},
-		"/api/v1/upkeep/fsck":   {http.MethodPost, job(u.Fsck)},
-		"/api/v1/upkeep/backup": {http.MethodPost, job(u.Backup)},
-		"/api/v1/upkeep/remove": {http.MethodPost, command(u.Remove)},
-		"/api/v1/trash":         {http.MethodGet, list(readTrashQuery, u.Trash)},
-		"/api/v1/trash/restore": {http.MethodPost, command(u.Restore)},
-		"/api/v1/trash/purge":   {http.MethodPost, command(u.Purge)},
-		"/api/v1/history":       {http.MethodGet, list(readHistoryQuery, u.History)},
+	h := &handler{o: o, routes: map[string]map[string]operation{}, origin: http.NewCrossOriginProtection()}
+	if o.Upkeep != nil {
+		h.o.Upkeep = Checked(o.Upkeep)
 	}
+	for _, op := range operations() {
+		if !op.offered(o) {
+			continue
+		}
+		if h.routes[op.path] == nil {
+			h.routes[op.path] = map[string]operation{}
+		}
+		h.routes[op.path][op.method] = op
+	}
+	h.document = sync.OnceValues(publish)
 	return h
 }
 
 type handler struct {
-	routes map[string]route
-	log    *slog.Logger
-}
-
-type route struct {
-	method string
-	serve  func(*exchange) error
+	o        Options
+	routes   map[string]map[string]operation // by path, by method
+	origin   *http.CrossOriginProtection
+	document func() (*published, error)
 }
 
 // exchange is one request and its answer.
 type exchange struct {
+	*handler
 	w       http.ResponseWriter
 	r       *http.Request
-	started bool  // the status is out
-	broken  bool  // the client takes no more
-	err     error // what the request failed of
+	who     access.Principal
+	item    string // what the path names
+	status  int    // to answer with; 0 is 200
+	started bool   // the status is out
+	broken  bool   // the client takes no more
+	err     error  // what the request failed of
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	x := &exchange{w: w, r: r.WithContext(registry.WithActor(r.Context(), Actor))}
+	record := observe.FromContext(r.Context())
+	record.Route = routeName
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	x := &exchange{handler: h, w: w, r: r}
+	if h.o.Upkeep != nil {
+		x.actor(Actor)
+	}
 	if err := h.dispatch(x); err != nil {
 		x.fail(err)
 	}
+	record.Principal, record.Error = x.who.Name, x.err
+	if h.o.Log != nil {
+		h.line(x, time.Since(begun))
+	}
+}
+
+// line is written where no middleware does.
+func (h *handler) line(x *exchange, took time.Duration) {
 	level, attrs := slog.LevelInfo, []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", oci.Clip(r.URL.Path)),
-		slog.Float64("seconds", time.Since(begun).Seconds()),
+		slog.String("method", oci.Clip(x.r.Method)), slog.String("path", oci.Clip(x.r.URL.Path)),
+		slog.Float64("seconds", took.Seconds()),
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
-		if problem(x.err).Status >= http.StatusInternalServerError {
+		if x.problem(x.err).Status >= http.StatusInternalServerError {
 			level = slog.LevelError
 		}
-		if r.Context().Err() != nil {
+		if x.r.Context().Err() != nil {
 			level = slog.LevelInfo // the client went, or the server stops
 		}
 	}
-	h.log.LogAttrs(r.Context(), level, "upkeep", attrs...)
+	h.o.Log.LogAttrs(x.r.Context(), level, "upkeep", attrs...)
+}
+
+// actor is noted in histories for what the request does.
+func (x *exchange) actor(name string) {
+	x.r = x.r.WithContext(registry.WithActor(x.r.Context(), name))
 }
 
 func (h *handler) dispatch(x *exchange) error {
-	rt, ok := h.routes[x.r.URL.Path]
-	if !ok {
-		return oci.Errorf(oci.CodeRouteUnknown, "the management API has no path %q", oci.Clip(x.r.URL.Path))
-	}
-	if x.r.Method != rt.method {
-		x.w.Header().Set("Allow", rt.method)
-		return oci.Errorf(oci.CodeUnsupported, "%s takes %s, not %s", x.r.URL.Path, rt.method, oci.Clip(x.r.Method))
-	}
-	return rt.serve(x)
-}
-
-// list serves a page of something that a query selects.
-func list[Q, P any](read func(*query) Q, get func(context.Context, Q) (P, error)) func(*exchange) error {
-	return func(x *exchange) error {
-		q, err := parseQuery(x.r.URL.RawQuery)
-		if err != nil {
-			return err
-		}
-		v := read(q)
-		if err := q.finish(); err != nil {
-			return err
-		}
-		page, err := get(x.r.Context(), v)
-		if err != nil {
-			return err
-		}
-		return x.json(page)
-	}
-}
-
-// command serves what is done at once.
-func command[O, R any](do func(context.Context, O) (R, error)) func(*exchange) error {
-	return func(x *exchange) error {
-		o, err := readBody[O](x)
-		if err != nil {
-			return err
-		}
-		report, err := do(x.r.Context(), o)
-		if err != nil {
-			return err
-		}
-		return x.json(report)
-	}
-}
-
-// job serves what takes long.
-func job[O, R any](do func(context.Context, O, func(v1.Progress)) (R, error)) func(*exchange) error {
-	return func(x *exchange) error {
-		o, err := readBody[O](x)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithCancelCause(x.r.Context())
-		defer cancel(nil)
-		l := &lines{x: x, broken: cancel}
-		report, err := do(ctx, o, l.progress)
-		l.flush()
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil && x.r.Context().Err() == nil {
-				return fmt.Errorf("the client does not take the answer: %w", cause)
-			}
-			return err
-		}
-		result, err := json.Marshal(report)
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
-		x.line(v1.Line{Result: result})
-		return nil
-	}
-}
-
-func (x *exchange) json(v any) error {
-	body, err := json.Marshal(v)
+	methods, item, err := h.find(x.r.URL)
 	if err != nil {
-		return fmt.Errorf("write the answer: %w", err)
+		return err
 	}
-	x.answer(http.StatusOK, "application/json", body)
-	return nil
+	method := x.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	op, ok := methods[method]
+	if !ok {
+		allow := allowed(methods)
+		x.w.Header().Set("Allow", allow)
+		return oci.Errorf(oci.CodeUnsupported, "%s takes %s, not %s", oci.Clip(x.r.URL.Path), allow, oci.Clip(x.r.Method))
+	}
+	x.item = item
+	if h.o.Service != nil && op.door != open {
+		// A browser sends what it has signed in with wherever a page bids it.
+		if err := h.origin.Check(x.r); err != nil {
+			return oci.Errorf(oci.CodeDenied, "a page of another site sent this request").WithCause(err)
+		}
+		if x.who, err = h.authenticate(x.r); err != nil {
+			return err
+		}
+		x.actor(x.who.Name)
+	}
+	return op.serve(x)
 }
 
-func (x *exchange) answer(status int, contentType string, body []byte) {
-	h := x.w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(status)
-	if _, err := x.w.Write(body); err != nil && x.err == nil {
-		x.err = fmt.Errorf("send the answer: %w", err)
+func (h *handler) authenticate(r *http.Request) (access.Principal, error) {
+	p := access.Principal{Kind: access.Anonymous}
+	var err error
+	if h.o.Authenticate != nil {
+		p, err = h.o.Authenticate(r)
 	}
+	if err == nil && (p.Kind == access.Anonymous || p.Kind == "") {
+		err = oci.Errorf(oci.CodeUnauthorized, "sign in with a token: as the password of Basic authentication, or as a Bearer token")
+	}
+	if err != nil {
+		return access.Principal{}, err
+	}
+	return p, nil
+}
+
+// find gives what a path takes, by method, and the item it names. A name may
+// be escaped; an escaped slash does not divide.
+func (h *handler) find(u *url.URL) (map[string]operation, string, error) {
+	path := u.EscapedPath()
+	if path == "/api/v1" {
+		path += "/"
+	}
+	if m, ok := h.routes[path]; ok && !strings.Contains(path, "{") {
+		return m, "", nil
+	}
+	for pattern, m := range h.routes {
+		before, rest, ok := strings.Cut(pattern, "{")
+		if !ok {
+			continue
+		}
+		_, after, _ := strings.Cut(rest, "}")
+		item, ok := strings.CutPrefix(path, before)
+		if !ok {
+			continue
+		}
+		item, ok = strings.CutSuffix(item, after)
+		if !ok || item == "" || strings.Contains(item, "/") {
+			continue
+		}
+		name, err := url.PathUnescape(item)
+		if err != nil || !plain(name) {
+			return nil, "", invalid("the name in the path is not understood: %q", oci.Clip(item))
+		}
+		return m, name, nil
+	}
+	return nil, "", oci.Errorf(oci.CodeRouteUnknown, "the management API has no path %q", oci.Clip(u.Path))
 }

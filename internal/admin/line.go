@@ -82,18 +82,26 @@ func (x *exchange) send(v v1.Line) error {
 	if err != nil {
 		return err
 	}
-	c := http.NewResponseController(x.w)
+	x.begin(v1.LinesType)
+	return x.put(append(body, '\n'))
+}
+
+// begin sends the head of an answer of lines, once.
+func (x *exchange) begin(contentType string) {
 	if !x.started {
 		x.started = true
-		h := x.w.Header()
-		h.Set("Content-Type", v1.LinesType)
-		h.Set("Cache-Control", "no-store")
+		x.w.Header().Set("Content-Type", contentType)
 		x.w.WriteHeader(http.StatusOK)
 	}
+}
+
+// put sends whole lines within patience.
+func (x *exchange) put(some []byte) error {
+	c := http.NewResponseController(x.w)
 	if err := c.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if _, err := x.w.Write(append(body, '\n')); err != nil {
+	if _, err := x.w.Write(some); err != nil {
 		return err
 	}
 	if err := c.Flush(); err != nil {

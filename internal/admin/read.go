@@ -6,24 +6,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 
-	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
 // maxBody is the most that a request may bring, in bytes.
 const maxBody = 64 << 10
 
+// readAll reads a request that has a body and no parameters.
+func readAll[O any](x *exchange) (O, error) {
+	if _, err := readQuery[nothing](x.r.URL.RawQuery); err != nil {
+		var none O
+		return none, err
+	}
+	return readBody[O](x.w, x.r)
+}
+
 // readBody reads the options of a request. An empty body is empty options.
-func readBody[O any](x *exchange) (O, error) {
+func readBody[O any](w http.ResponseWriter, r *http.Request) (O, error) {
 	var o O
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -36,17 +47,19 @@ func readBody[O any](x *exchange) (O, error) {
 	return o, decode(body, &o)
 }
 
-// decode is strict: what it would ignore is an error.
+// decode is strict: what it would ignore or guess is an error.
 func decode(body []byte, to any) error {
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(body, &given); err != nil || given == nil {
 		return invalid("the request is no JSON object")
 	}
-	known := fields(to)
-	for name := range given {
-		if !slices.Contains(known, name) {
-			return invalid("the field %q is unknown: there are %s", oci.Clip(name), strings.Join(known, ", "))
-		}
+	if !utf8.Valid(body) {
+		return invalid("the request is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if err := walk(d, reflect.TypeOf(to).Elem(), ""); err != nil {
+		return err
 	}
 	err := json.Unmarshal(body, to)
 	var wrong *json.UnmarshalTypeError
@@ -59,75 +72,159 @@ func decode(body []byte, to any) error {
 	return nil
 }
 
-// fields gives the JSON names of a struct's fields.
-func fields(of any) []string {
-	t := reflect.TypeOf(of).Elem()
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+// walk reads one value that is for a t and refuses what encoding/json would
+// let pass: unknown fields, fields that come twice, null. Wrong types it
+// leaves to encoding/json: t is nil in them.
+func walk(d *json.Decoder, t reflect.Type, at string) error {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return names
-}
-
-// query reads a request's parameters and remembers what was wrong and what
-// was not asked for.
-type query struct {
-	values url.Values
-	asked  []string
-	err    error
-}
-
-func parseQuery(raw string) (*query, error) {
-	values, err := url.ParseQuery(raw)
+	token, err := d.Token()
 	if err != nil {
-		return nil, invalid("the query is not understood: %v", err)
+		return invalid("the request is not understood: %v", err)
 	}
-	return &query{values: values}, nil
+	switch token := token.(type) {
+	case nil:
+		return invalid("the field %q is null: leave it out, or give a value", at)
+	case string:
+		if !plain(token) {
+			return invalid("the field %q has a NUL character", at)
+		}
+	case json.Delim:
+		if token == '{' {
+			return walkObject(d, t, at)
+		}
+		if t != nil && t.Kind() == reflect.Slice {
+			t = t.Elem()
+		} else {
+			t = nil
+		}
+		for d.More() {
+			if err := walk(d, t, at); err != nil {
+				return err
+			}
+		}
+		_, err = d.Token()
+	}
+	return err
 }
 
-func (q *query) text(name string) string {
-	q.asked = append(q.asked, name)
-	v := q.values[name]
-	if len(v) > 1 && q.err == nil {
-		q.err = invalid("the parameter %q is given twice", name)
+func walkObject(d *json.Decoder, t reflect.Type, at string) error {
+	var known map[string]reflect.Type
+	var order []string
+	if t != nil && t.Kind() == reflect.Struct {
+		known, order = members(t)
 	}
-	if len(v) == 0 {
-		return ""
-	}
-	return v[0]
-}
-
-func (q *query) number(name string) int {
-	text := q.text(name)
-	if text == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(text)
-	if (err != nil || n < 1) && q.err == nil {
-		q.err = invalid("the parameter %q is %q: give a number above 0", name, oci.Clip(text))
-	}
-	return n
-}
-
-// finish gives the first error, or names what nobody asked for.
-func (q *query) finish() error {
-	for name := range q.values {
-		if q.err == nil && !slices.Contains(q.asked, name) {
-			q.err = invalid("the parameter %q is unknown: there are %s", oci.Clip(name), strings.Join(q.asked, ", "))
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return invalid("the request is not understood: %v", err)
+		}
+		name, _ := token.(string)
+		path := strings.TrimPrefix(at+"."+name, ".")
+		field, ok := known[name]
+		switch {
+		case known != nil && !ok:
+			return invalid("the field %q is unknown: there are %s", oci.Clip(path), names(order))
+		case seen[name]:
+			return invalid("the field %q is given twice", oci.Clip(path))
+		}
+		seen[name] = true
+		if err := walk(d, field, oci.Clip(path)); err != nil {
+			return err
 		}
 	}
-	return q.err
+	_, err := d.Token()
+	return err
 }
 
-func readTrashQuery(q *query) v1.TrashQuery {
-	return v1.TrashQuery{
-		Repository: q.text("repository"), Namespace: q.text("namespace"), Name: q.text("name"),
-		Next: q.text("next"), Limit: q.number("limit"),
+func names(of []string) string {
+	if len(of) == 0 {
+		return "none"
 	}
+	return strings.Join(of, ", ")
 }
 
-func readHistoryQuery(q *query) v1.HistoryQuery {
-	return v1.HistoryQuery{
-		Repository: q.text("repository"), Tag: q.text("tag"), Next: q.text("next"), Limit: q.number("limit"),
+// members gives the fields of a struct by their JSON names, with those of
+// embedded structs, and the names in order.
+func members(t reflect.Type) (map[string]reflect.Type, []string) {
+	by, order := map[string]reflect.Type{}, []string{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" || name == "" || name == "-" {
+			continue
+		}
+		by[name] = f.Type
+		order = append(order, name)
 	}
+	return by, order
+}
+
+// plain text is UTF-8 without NUL, which no database takes.
+func plain(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// readQuery reads a request's parameters into a struct of strings, numbers,
+// switches and times, by their JSON names. A limit that is absent is
+// DefaultLimit.
+func readQuery[Q any](raw string) (Q, error) {
+	var q Q
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, invalid("the query is not understood: %v", err)
+	}
+	to := reflect.ValueOf(&q).Elem()
+	_, order := members(to.Type())
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(order, name) {
+			return q, invalid("the parameter %q is unknown: there are %s", oci.Clip(name), names(order))
+		}
+	}
+	for _, f := range reflect.VisibleFields(to.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		given := values[name]
+		if len(given) > 1 {
+			return q, invalid("the parameter %q is given twice", name)
+		}
+		if len(given) == 1 && given[0] != "" {
+			if err := setParameter(to.FieldByIndex(f.Index).Addr().Interface(), name, given[0]); err != nil {
+				return q, err
+			}
+		}
+	}
+	if limit := to.FieldByName("Limit"); limit.IsValid() {
+		n := int(limit.Int())
+		if err := checkLimit(&n); err != nil {
+			return q, err
+		}
+		limit.SetInt(int64(n))
+	}
+	return q, nil
+}
+
+func setParameter(to any, name, text string) error {
+	var err error
+	switch to := to.(type) {
+	case *string:
+		if !plain(text) {
+			return invalid("the parameter %q is no text", name)
+		}
+		*to = text
+	case *int:
+		if *to, err = strconv.Atoi(text); err != nil || *to < 1 {
+			return invalid("the parameter %q is %q: give a number above 0", name, oci.Clip(text))
+		}
+	case *bool:
+		if text != "true" && text != "false" {
+			return invalid("the parameter %q is %q: give true or false", name, oci.Clip(text))
+		}
+		*to = text == "true"
+	case *time.Time:
+		if *to, err = time.Parse(time.RFC3339, text); err != nil {
+			return invalid("the parameter %q is %q: give a time such as 2026-07-01T00:00:00Z", name, oci.Clip(text))
+		}
+	default:
+		return fmt.Errorf("the parameter %q is of type %T, which is not read", name, to)
+	}
+	return nil
 }

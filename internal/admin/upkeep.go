@@ -33,4 +33,17 @@ type Upkeep interface {
 	Fsck(ctx context.Context, o v1.FsckOptions, progress func(v1.Progress)) (v1.FsckReport, error)
 	// Backup copies the registry into a folder.
 	Backup(ctx context.Context, o v1.BackupOptions, progress func(v1.Progress)) (v1.BackupReport, error)
+
+	ServerKeys
+}
+
+// ServerKeys make token values and sign registry tokens.
+type ServerKeys interface {
+	// Keys lists them, the current ones first.
+	Keys(ctx context.Context) (v1.ServerKeys, error)
+	// RotateKeys makes new ones; the former stay good for what they made.
+	RotateKeys(ctx context.Context) (v1.ServerKeys, error)
+	// RetireKey ends one. Errors: NOT_FOUND; CONFLICT for a current key, and
+	// for one that makes tokens' values, unless they are to be revoked.
+	RetireKey(ctx context.Context, o v1.RetireOptions) (v1.RetireReport, error)
 }

@@ -52,6 +52,7 @@ func TestTheRulesBite(t *testing.T) {
 		"controller-runtime":              {one("internal/serve", "sigs.k8s.io/controller-runtime"), "one door"},
 		"prometheus":                      {one("internal/distribution", "github.com/prometheus/client_golang/prometheus"), "swappable"},
 		"progress bars":                   {one("internal/client", "github.com/schollz/progressbar/v3"), "swappable"},
+		"the API's document":              {one("internal/distribution", "github.com/danielgtaylor/huma/v2"), "serves nothing"},
 		"a library for tests":             {one("internal/serve", "github.com/google/go-containerregistry/pkg/name"), "for tests"},
 		"testing":                         {one("internal/blob/disk", "testing"), "for tests"},
 		"a suite":                         {one("internal/serve", "internal/blob/blobtest"), "fakes stay fakes"},

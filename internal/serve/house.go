@@ -62,7 +62,7 @@ func (s *server) buildHouse() error {
 		Lines: s.database.Audit, Policy: h.policy, Audited: s.audit, Record: s.recorded, Version: s.o.Version,
 		View: func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 	})
-	h.api = admin.New(admin.Options{Service: h.desk, Authenticate: h.gate.Request, Version: s.o.Version, Log: s.log})
+	h.api = admin.New(admin.Options{Service: h.desk, Authenticate: h.gate.Request, Version: s.o.Version})
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (s *server) stop(web *http.Server) error {
 func (s *server) serveControl(ctx context.Context) error {
 	web := &http.Server{
 		Handler: s.observer.Middleware(admin.New(admin.Options{
-			Upkeep: s.upkeep(), Service: s.house.desk, Authenticate: operatorAsks, Version: s.o.Version, Log: s.log,
+			Upkeep: s.upkeep(), Service: s.house.desk, Authenticate: operatorAsks, Version: s.o.Version,
 		})),
 		ReadHeaderTimeout: headerTime,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -1,7 +1,7 @@
-// Package admintest has an Upkeep that does nothing: it answers what it is
-// told to and remembers what it was asked. It stands in for a registry where
-// the surface, the client or the command line is tested, behind a real
-// handler on a real socket.
+// Package admintest has an Upkeep and a Service that do nothing: they answer
+// what they are told to and remember what they were asked. They stand in for a
+// registry where the surface, the client or the command line is tested, behind
+// a real handler on a real socket.
 package admintest
 
 import (
@@ -31,6 +31,8 @@ type Answers struct {
 	History []v1.HistoryPage `json:"history"`
 	Fsck    v1.FsckReport    `json:"fsck"`
 	Backup  v1.BackupReport  `json:"backup"`
+	Keys    v1.ServerKeys    `json:"keys"`
+	Retire  v1.RetireReport  `json:"retire"`
 }
 
 // Failure is an oci.Error, or any error when it has no code.
@@ -167,4 +169,19 @@ func (r *Recorder) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport
 // Remove is admin.Upkeep's.
 func (r *Recorder) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry, error) {
 	return r.Answers.Remove, r.note(ctx, "Remove", o)
+}
+
+// Keys is admin.Upkeep's.
+func (r *Recorder) Keys(ctx context.Context) (v1.ServerKeys, error) {
+	return r.Answers.Keys, r.note(ctx, "Keys", nil)
+}
+
+// RotateKeys is admin.Upkeep's.
+func (r *Recorder) RotateKeys(ctx context.Context) (v1.ServerKeys, error) {
+	return r.Answers.Keys, r.note(ctx, "RotateKeys", nil)
+}
+
+// RetireKey is admin.Upkeep's.
+func (r *Recorder) RetireKey(ctx context.Context, o v1.RetireOptions) (v1.RetireReport, error) {
+	return r.Answers.Retire, r.note(ctx, "RetireKey", o)
 }
