@@ -350,7 +350,7 @@ func TestClusterToken(t *testing.T) {
 	other, _, _ := h.token(t, admin, account.TokenSpec{All: true, Cluster: "test"})
 	writer, _, _ := h.token(t, admin, account.TokenSpec{All: true, Cluster: "prod", Level: access.ReadWrite})
 	page, _, err := h.TokenPage(t.Context(), prod, "", account.TokenFilter{Cluster: "test"}, "", 100)
-	if err != nil || len(page) != 1 || page[0].ID != made.ID {
+	if err != nil || len(page) != 2 || page[0].ID != made.ID || page[1].ID != prod.TokenID {
 		t.Errorf("it lists %+v, %v", page, err)
 	}
 	for name, id := range map[string]string{"another cluster's": other.ID, "a writer": writer.ID, "the admin's": admin.TokenID, "absent": "000000000000"} {

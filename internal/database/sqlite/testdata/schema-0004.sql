@@ -11,7 +11,8 @@ CREATE TABLE repositories (
     incarnation TEXT NOT NULL, -- random: a repository made again is another one
     created_at  INTEGER NOT NULL
 ) STRICT;
-INSERT INTO repositories VALUES (1, 'acme/web', '64e5bcafff48c7ba45cd332edb29cbe2', 1770091506000007);
+CREATE INDEX repositories_provided ON repositories (name) WHERE name NOT LIKE '%/%';
+INSERT INTO repositories VALUES (1, 'acme/web', '1a2fc33ad14646764c203aba41bd5ee3', 1770091506000007);
 CREATE TABLE blobs (
     id          INTEGER PRIMARY KEY,
     digest      TEXT NOT NULL UNIQUE,
@@ -112,13 +113,14 @@ CREATE TABLE trash (
     manifests  INTEGER NOT NULL,
     tags       INTEGER NOT NULL,
     bytes      INTEGER NOT NULL
-, account_id INTEGER NOT NULL DEFAULT 0, incarnation TEXT NOT NULL DEFAULT '') STRICT;
+, purged_at INTEGER, account_id INTEGER NOT NULL DEFAULT 0, incarnation TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX trash_namespace ON trash (namespace, id);
 CREATE INDEX trash_deleted ON trash (deleted_at, id);
+CREATE INDEX trash_purged ON trash (purged_at, id) WHERE purged_at IS NOT NULL;
 CREATE INDEX trash_account ON trash (account_id, id);
-INSERT INTO trash VALUES (1, 'tag', 'acme', 'acme/web', 'old', 1770091506000007, 'alice', 0, 1, 0, 1, 'life');
-INSERT INTO trash VALUES (2, 'repository', 'acme', 'acme/old', 'acme/old', 1770091506000007, 'alice', 3, 3, 14, 1, 'life');
-INSERT INTO trash VALUES (3, 'namespace', 'gone', '', 'gone', 1770091506000007, 'operator', 0, 0, 0, 1, 'life');
+INSERT INTO trash VALUES (1, 'tag', 'acme', 'acme/web', 'old', 1770091506000007, 'alice', 0, 1, 0, NULL, 1, 'life');
+INSERT INTO trash VALUES (2, 'repository', 'acme', 'acme/old', 'acme/old', 1770091506000007, 'alice', 3, 3, 14, NULL, 1, 'life');
+INSERT INTO trash VALUES (3, 'namespace', 'gone', '', 'gone', 1770091506000007, 'operator', 0, 0, 0, NULL, 1, 'life');
 INSERT INTO sqlite_sequence VALUES ('trash', 3);
 INSERT INTO sqlite_sequence VALUES ('accounts', 1);
 INSERT INTO sqlite_sequence VALUES ('tokens', 1);
