@@ -149,7 +149,7 @@ type Namespaces interface {
 	Namespace(ctx context.Context, accountID int64, name string) (Namespace, error)
 	// NamespacePage in the order of names; accountID 0 is all.
 	NamespacePage(ctx context.Context, accountID int64, after string, n int) ([]Namespace, error)
-	// SetNamespace changes Public and Immutable. version 0 overwrites; else
+	// SetNamespace changes Public and Immutable; n.AccountID 0 is any owner. version 0 overwrites; else
 	// ErrStale if it is not the present one. Error: ErrNotFound.
 	SetNamespace(ctx context.Context, n Namespace, version int64, line audit.Line) (Namespace, error)
 	// RemoveNamespace moves it with its repositories to the trash, in one
@@ -178,7 +178,9 @@ type Tokens interface {
 	AddToken(ctx context.Context, t Token, requestKey string, line audit.Line) (_ Token, added bool, err error)
 	// Token by id. Error: ErrNotFound. accountID 0 is any owner.
 	Token(ctx context.Context, accountID int64, id string) (Token, error)
-	// TokenPage, newest first, below a cursor ("" for the newest).
+	// TokenPage, newest first, below a cursor ("" for the newest). It looks at
+	// a bounded number of tokens: next tells that there may be others, even if
+	// n was not reached.
 	TokenPage(ctx context.Context, f TokenFilter, cursor string, n int) (page []Token, next string, err error)
 	// RotateToken makes t.Generation+1 with keyID the value; the present one
 	// is valid until formerUntil. Errors: ErrNotFound, ErrStale when

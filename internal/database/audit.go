@@ -39,8 +39,9 @@ outcome, reason, detail, address, client, request, times) VALUES (?, ?, ?, ?, ?,
 // last of them is; page then looks no further.
 type search struct{ floor, page string }
 
-// looked is how many rows a page may look at.
-const looked = 2000
+// looked is how many rows a page may look at: each may lie on a page of its
+// own in the file, and all of them together should take a few milliseconds.
+const looked = 500
 
 func newLineSearch(where string) search {
 	return search{

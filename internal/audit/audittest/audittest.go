@@ -184,7 +184,7 @@ func testFar(t *testing.T, s audit.Store) {
 	} {
 		f.Outcome = audit.Denied
 		got, pages := all(t, s, f, 10)
-		if len(got) != 2 || pages < 3 || pages > 9 {
+		if len(got) != 2 || pages < 3 || pages > 30 {
 			t.Errorf("%+v: %d lines on %d pages", f, len(got), pages)
 		}
 	}

@@ -8,9 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/access"
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry/local"
 	"fairlead.dev/fairlead/internal/registry/local/localtest"
+	counts "fairlead.dev/fairlead/internal/tally"
 )
 
 // invariants count rows that must not be, whatever was done.
@@ -43,6 +47,13 @@ var invariants = map[string]string{
 		AND NOT EXISTS (SELECT 1 FROM tags t JOIN repositories r ON r.id = t.repository_id WHERE r.name = v.repository AND t.name = v.name)`,
 	"a move begins where the one before ended, if that is known": `SELECT COUNT(*) FROM tag_moves v WHERE from_digest <>
 		(SELECT to_digest FROM tag_moves w WHERE w.repository = v.repository AND w.name = v.name AND w.id < v.id ORDER BY id DESC LIMIT 1)`,
+	"no repository is in a removed namespace": `SELECT COUNT(*) FROM repositories r JOIN namespaces n
+		ON r.name LIKE n.name || '/%' WHERE n.removed_at IS NOT NULL`,
+	"counts are of what is there": `SELECT COUNT(*) FROM pulls p WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.name = p.repository AND
+		(p.kind = 'repository' OR p.kind = 'tag' AND EXISTS (SELECT 1 FROM tags t WHERE t.repository_id = r.id AND t.name = p.name)
+		OR p.kind = 'digest' AND EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = r.id AND m.digest = p.name)))`,
+	"what changed last has the counter's value": `SELECT COUNT(*) FROM directory WHERE counter <>
+		(SELECT MAX(changed) FROM (SELECT changed FROM accounts UNION ALL SELECT changed FROM namespaces))`,
 	"a move leads somewhere else": `SELECT COUNT(*) FROM tag_moves WHERE from_digest = to_digest`,
 }
 
@@ -78,6 +89,7 @@ type wanderer struct {
 	db        *DB
 	clock     *localtest.Clock
 	r         *rand.Rand
+	account   int64
 	manifests []local.ManifestRow
 	done      map[string]int
 }
@@ -85,6 +97,11 @@ type wanderer struct {
 // stock makes images that share layers, indexes of some and referrers of some.
 func (w *wanderer) stock() {
 	w.done = map[string]int{}
+	a, err := w.db.Accounts.AddAccount(w.t.Context(), account.Account{Name: "acme"}, account.Token{ID: "t1"}, audit.Line{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.account = a.ID
 	for i := range 6 {
 		blobs := []local.BlobRow{named(0), named(uint64(1 + i)), named(uint64(1 + i/2))}
 		w.manifests = append(w.manifests, imageOf(blobs[:2+i%2]))
@@ -158,6 +175,22 @@ var steps = map[string]struct {
 		_, err := w.db.Trash.DeleteNamespace(w.t.Context(), "acme")
 		return err
 	}},
+	"add namespace": {3, func(w *wanderer) error {
+		n := account.Namespace{Namespace: access.Namespace{Name: "acme", AccountID: w.account, Incarnation: fmt.Sprint(w.r.Uint64())}}
+		_, _, err := w.db.Accounts.AddNamespace(w.t.Context(), n, time.Time{}, true, audit.Line{})
+		return err
+	}},
+	"remove namespace": {1, func(w *wanderer) error {
+		_, err := w.db.Accounts.RemoveNamespace(w.t.Context(), w.account, "acme", nil, audit.Line{})
+		return err
+	}},
+	"count": {3, func(w *wanderer) error {
+		repo, c := w.repo(), counts.Count{Total: 1, Last: w.clock.Now()}
+		return w.db.Tally.Add(w.t.Context(), counts.Batch{Counts: map[counts.Key]counts.Count{
+			{Repo: repo, Kind: counts.OfRepository}: c, {Repo: repo, Kind: counts.OfTag, Name: string(w.tag())}: c,
+			{Repo: repo, Kind: counts.OfDigest, Name: string(w.manifest().Digest)}: c,
+		}})
+	}},
 	"restore": {5, func(w *wanderer) error {
 		_, err := w.db.Trash.Restore(w.t.Context(), w.entry(), w.r.IntN(2) == 0, nil)
 		return err
@@ -204,7 +237,7 @@ func (w *wanderer) step() string {
 	switch {
 	case err == nil:
 		w.done[name]++
-	case !errors.As(err, &refused):
+	case !errors.As(err, &refused) && !errors.Is(err, account.ErrNotFound):
 		w.t.Fatalf("%s: %v", name, err)
 	}
 	return name
