@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -42,7 +44,15 @@ func (s *settings) load(e env) (config.Config, map[string]string, error) {
 			flags[f.Name] = v.given
 		}
 	})
-	return config.Trace(config.Source{File: s.file, Env: e.environ, Flags: flags})
+	return config.Trace(config.Source{File: s.file, Env: serverVariables(e.environ), Flags: flags})
+}
+
+// serverVariables leaves out what says which server to talk to, and is no
+// setting of one.
+func serverVariables(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		return strings.HasPrefix(v, serverEnv+"=") || strings.HasPrefix(v, tokenFileEnv+"=")
+	})
 }
 
 // warn prints the configuration's warnings.
