@@ -49,6 +49,7 @@ func (c *connection) ask(cmd *cobra.Command, e env, get completer, begun string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
+	c.settings.twice = true
 	s, err := c.open(ctx, e, false)
 	if err != nil {
 		return nil, none
@@ -132,6 +133,7 @@ func completeKeys(e env, s *settings) cobra.CompletionFunc {
 		const none = cobra.ShellCompDirectiveNoFileComp
 		ctx, cancel := context.WithTimeout(context.Background(), completionTime)
 		defer cancel()
+		s.twice = true
 		cfg, _, err := s.load(e)
 		if err != nil || len(args) > 0 {
 			return nil, none

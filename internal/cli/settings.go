@@ -17,6 +17,8 @@ import (
 type settings struct {
 	file  string
 	flags *pflag.FlagSet
+	// twice: cobra parses the flags two times before it completes.
+	twice bool
 }
 
 // addSettings gives cmd the flags of the named settings; of all without names.
@@ -42,6 +44,9 @@ func (s *settings) load(e env) (config.Config, map[string]string, error) {
 	s.flags.Visit(func(f *pflag.Flag) {
 		if v, ok := f.Value.(*flagValue); ok {
 			flags[f.Name] = v.given
+			if s.twice {
+				flags[f.Name] = v.given[:len(v.given)/2]
+			}
 		}
 	})
 	return config.Trace(config.Source{File: s.file, Env: serverVariables(e.environ), Flags: flags})

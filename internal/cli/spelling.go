@@ -28,7 +28,10 @@ func spelled(name string, cmd *cobra.Command) *cobra.Command {
 	modern := "fairlead " + strings.Replace(name, "-", " ", 1)
 	cmd.Use = strings.TrimSpace(name + " " + args)
 	cmd.Example = strings.ReplaceAll(cmd.Example, modern, "fairlead "+name)
-	cmd.Short += " (as " + modern + ")"
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	cmd.Long += "\n\nThe same as " + modern + "."
 	cmd.Hidden = true
 	return cmd
 }
