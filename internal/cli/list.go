@@ -126,7 +126,7 @@ func parseFormat(text, hint string) (*template.Template, error) {
 			b, err := json.Marshal(v)
 			return string(b), err
 		},
-		"join": func(list []string, by string) string { return strings.Join(list, by) },
+		"join": strings.Join,
 	}).Parse(text)
 	if err != nil {
 		return nil, usagef(hint, "--format: %w", err)
