@@ -33,6 +33,9 @@ func addSettings(cmd *cobra.Command, keys ...string) *settings {
 	for _, c := range config.Settings() {
 		if len(keys) == 0 || wanted[c.Key] {
 			s.flags.Var(&flagValue{kind: c.Kind, fallback: c.Default}, c.Key, c.Usage)
+			if c.Kind == config.KindSwitch {
+				s.flags.Lookup(c.Key).NoOptDefVal = "true"
+			}
 		}
 	}
 	return s
