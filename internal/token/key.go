@@ -38,14 +38,16 @@ func thumbprint(key ed25519.PublicKey) string {
 // PrivateKey signs registry tokens. It prints as its ID only.
 type PrivateKey struct {
 	// ID is the thumbprint of the public key.
-	ID  string
-	key ed25519.PrivateKey
+	ID     string
+	key    ed25519.PrivateKey
+	header string // of its tokens, see PublicKey
 }
 
 // NewPrivateKey makes a PrivateKey. key must have its proper length.
 func NewPrivateKey(key ed25519.PrivateKey) PrivateKey {
 	k := PrivateKey{key: key}
-	k.ID = k.Public().ID
+	pub := k.Public()
+	k.ID, k.header = pub.ID, pub.header
 	return k
 }
 

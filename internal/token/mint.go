@@ -108,7 +108,7 @@ func (m *Minter) Mint(ctx context.Context, p access.Principal, scopes []oci.Scop
 
 // seal signs a payload.
 func seal(key PrivateKey, body []byte) (string, error) {
-	signed := append([]byte(key.Public().header), '.')
+	signed := append([]byte(key.header), '.')
 	signed = base64.RawURLEncoding.AppendEncode(signed, body)
 	raw, err := key.sign(signed)
 	return string(raw), err
