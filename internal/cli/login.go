@@ -232,7 +232,8 @@ func prompt(ctx context.Context, e env, question string) (string, error) {
 	if !ok {
 		return "", errors.New("there is no terminal to ask on")
 	}
-	before, err := term.GetState(int(f.Fd()))
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("ask on the terminal: %w", err)
 	}
@@ -244,7 +245,7 @@ func prompt(ctx context.Context, e env, question string) (string, error) {
 	}
 	got := make(chan result, 1)
 	go func() {
-		text, err := term.ReadPassword(int(f.Fd()))
+		text, err := term.ReadPassword(fd)
 		got <- result{text, err}
 	}()
 	select {
@@ -254,7 +255,7 @@ func prompt(ctx context.Context, e env, question string) (string, error) {
 		}
 		return string(g.text), g.err
 	case <-ctx.Done():
-		return "", errors.Join(ctx.Err(), term.Restore(int(f.Fd()), before))
+		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudo-terminal: what a person has, and what the program
+// openTerminal opens a pseudo-terminal: what a person has, and what the program
 // has of it.
 func openTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
@@ -90,6 +90,9 @@ func TestPromptHasNoEcho(t *testing.T) {
 		t.Errorf("interrupted: %+v", r)
 	}
 	waitForEcho(t, program, true)
+	if _, err := person.WriteString("\n"); err != nil { // ends the read that nobody waits for
+		t.Error(err)
+	}
 	seen := make([]byte, 4096)
 	n, err := person.Read(seen)
 	if err != nil || !strings.Contains(string(seen[:n]), "Token: ") || bytes.Contains(seen[:n], []byte("flt_secret")) {
