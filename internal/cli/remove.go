@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "fairlead.dev/fairlead/api/v1"
-	"fairlead.dev/fairlead/internal/oci"
 )
 
 // goodExpression says what is wrong with an RE2 expression.
@@ -34,9 +33,7 @@ type removal struct {
 func (r removal) remove(ctx context.Context, s *session, name string, dryRun bool) (removed v1.Removed, counted bool, err error) {
 	if s.api != nil {
 		removed, err = r.api(ctx, s, name, dryRun)
-		if _, code := refusal(err); oci.Code(code) != oci.CodeRouteUnknown {
-			return removed, true, err
-		}
+		return removed, true, err
 	}
 	if dryRun {
 		return v1.Removed{Kind: r.noun, Name: name, DryRun: true}, false, nil

@@ -37,6 +37,9 @@ func TestServerScripts(t *testing.T) {
 			"end":   endServer,
 			"push":  pushImage,
 			"pull":  pullImage,
+
+			"tokenof": tokenOf,
+			"tokenid": tokenID,
 		},
 	})
 }
@@ -178,4 +181,20 @@ func pullImage(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("pull the blob %s: %d %.200s", m, status, content)
 		}
 	}
+}
+
+// tokenOf is "tokenof JSON FILE": what account add printed gives a file that
+// only its owner reads.
+func tokenOf(ts *testscript.TestScript, _ bool, args []string) {
+	var made struct{ Token string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &made))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(made.Token+"\n"), 0o600))
+}
+
+// tokenID is "tokenid FILE": $TOKENID is the id in a value, and the file is
+// its owner's alone.
+func tokenID(ts *testscript.TestScript, _ bool, args []string) {
+	value := strings.TrimSpace(ts.ReadFile(args[0]))
+	ts.Setenv("TOKENID", strings.TrimPrefix(value, "flt_")[:12])
+	ts.Check(os.Chmod(ts.MkAbs(args[0]), 0o600))
 }
