@@ -186,7 +186,9 @@ func (s *Server) stop() {
 func faults(log string) []string {
 	var found []string
 	for line, e := range entries(log) {
-		if e.Level == "ERROR" || e.Status >= http.StatusInternalServerError {
+		// A client that gave up reads no answer: its request has no fault.
+		left := e.Status == http.StatusServiceUnavailable && strings.Contains(e.Error, context.Canceled.Error())
+		if e.Level == "ERROR" || e.Status >= http.StatusInternalServerError && !left {
 			found = append(found, line)
 		}
 	}
@@ -204,10 +206,26 @@ func (s *Server) Answered(method, path string, status int) int {
 	return n
 }
 
+// Stored counts the manifests that the server took into a repository.
+func (s *Server) Stored(repo string) int { return s.created(repo, "manifest-put", http.StatusCreated) }
+
+// Begun counts the uploads that were begun in a repository.
+func (s *Server) Begun(repo string) int { return s.created(repo, "upload-begin", http.StatusAccepted) }
+
+func (s *Server) created(repo, route string, status int) int {
+	n := 0
+	for _, e := range entries(s.log.String()) {
+		if e.Repo == repo && e.Route == route && e.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
 // entry is what the tests look at in a line of the server's log.
 type entry struct {
 	Level, Method, Path string
-	Route, Repo         string
+	Route, Repo, Error  string
 	Status              int
 	In                  int64
 }

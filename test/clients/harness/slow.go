@@ -1,0 +1,56 @@
+package harness
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// SlowLine gives another address of the server, to which clients send no more
+// than so many bytes a second per connection.
+func (s *Server) SlowLine(t testing.TB, rate int) string {
+	t.Helper()
+	target, l := s.Host, listen(t)
+	var lines sync.WaitGroup
+	lines.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			lines.Go(func() { relay(client, target, rate) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		lines.Wait() // the clients have ended by now
+	})
+	return l.Addr().String()
+}
+
+// relay carries one connection until either end is gone.
+func relay(client net.Conn, target string, rate int) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", target) //nolint:noctx // it ends with its client
+	if err != nil {
+		return
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _ = io.Copy(client, server)
+		_ = client.Close()
+	}()
+	const steps = 20
+	for piece := make([]byte, max(rate/steps, 1)); ; time.Sleep(time.Second / steps) {
+		n, err := client.Read(piece)
+		if _, werr := server.Write(piece[:n]); errors.Join(err, werr) != nil {
+			break
+		}
+	}
+	_ = server.Close()
+	<-answered
+}
