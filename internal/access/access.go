@@ -130,6 +130,10 @@ func (n Namespace) In(p Principal) bool {
 type Namespaces interface {
 	// Namespace that is there now; false if none of that name is.
 	Namespace(name string) (Namespace, bool)
+	// Names of those that p may see something of, in the order of the
+	// repositories in them: its account's, as far as it reaches, and with
+	// public the public ones.
+	Names(p Principal, public bool) []string
 }
 
 // Decision is a verdict with its reason, written for the one it concerns.

@@ -3,6 +3,7 @@ package access_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,17 @@ type world map[string]access.Namespace
 func (w world) Namespace(name string) (access.Namespace, bool) {
 	n, ok := w[name]
 	return n, ok
+}
+
+func (w world) Names(p access.Principal, public bool) []string {
+	var out []string
+	for name, n := range w {
+		if n.In(p) || public && n.Public {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 const acme, zeta = 1, 2
@@ -238,6 +250,30 @@ func TestVisible(t *testing.T) {
 		}
 		if pol.VisibleIn(p, "absent") != (p.Kind == access.Operator) {
 			t.Errorf("%s sees an absent namespace", name)
+		}
+	}
+}
+
+// TestListed: what a principal may pull from lies in the namespaces listed for
+// it, and in each of them it may pull something.
+func TestListed(t *testing.T) {
+	t.Parallel()
+	for _, open := range []bool{false, true} {
+		pol := access.NewPolicy(access.Options{Namespaces: newWorld(), AnonymousPublic: open})
+		for name, p := range principals {
+			if p.Kind == access.Operator {
+				continue // sees everything
+			}
+			var want []string
+			for ns := range newWorld() {
+				if pol.VisibleIn(p, ns) {
+					want = append(want, ns)
+				}
+			}
+			slices.Sort(want)
+			if got := pol.Listed(p); !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", name, got, want)
+			}
 		}
 	}
 }

@@ -309,3 +309,12 @@ func (pol Policy) VisibleIn(p Principal, namespace string) bool {
 	}
 	return p.pulls() && n.In(p)
 }
+
+// Listed are the namespaces that p may pull something from, in the order of
+// the repositories in them.
+func (pol Policy) Listed(p Principal) []string {
+	if pol.o.Namespaces == nil || !p.pulls() && (p.Kind != Anonymous || !pol.o.AnonymousPublic) {
+		return nil
+	}
+	return pol.o.Namespaces.Names(p, true)
+}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,8 +223,7 @@ func (d *Directory) shut() {
 	}
 }
 
-// Names of the namespaces that a principal may see, sorted: its account's, as
-// far as it reaches, and with public those that are public, too.
+// Names implements access.Namespaces.
 func (d *Directory) Names(p access.Principal, public bool) []string {
 	var out []string
 	d.listing.RLock()
@@ -236,7 +236,8 @@ func (d *Directory) Names(p access.Principal, public bool) []string {
 		out = slices.AppendSeq(out, maps.Keys(d.public))
 	}
 	d.listing.RUnlock()
-	slices.Sort(out)
+	// By what the repositories' names begin with: '-' stands before '/'.
+	slices.SortFunc(out, func(a, b string) int { return strings.Compare(a+"/", b+"/") })
 	return slices.Compact(out)
 }
 

@@ -18,14 +18,19 @@ func (e env) attended(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// askable refuses a command that will ask where nobody can be asked.
+func askable(e env, force bool, command string) error {
+	if force || e.attended(e.stdin) {
+		return nil
+	}
+	return usagef(command+" --force", "%s asks for confirmation, and there is no terminal to ask on", command)
+}
+
 // confirm asks a person before something is done, unless it is forced. An
 // error says that it was not confirmed.
 func confirm(ctx context.Context, e env, force bool, command, question string) error {
-	if force {
-		return nil
-	}
-	if !e.attended(e.stdin) {
-		return usagef(command+" --force", "%s asks for confirmation, and there is no terminal to ask on", command)
+	if err := askable(e, force, command); err != nil || force {
+		return err
 	}
 	fmt.Fprintf(e.stderr, "%s [y/N] ", question)
 	answer, err := readLine(ctx, e.stdin)

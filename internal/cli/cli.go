@@ -19,6 +19,11 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// Not signed in, or refused: what else may be typed is another token's.
+	exitRefused  = 3
+	exitNotFound = 4
+	// Something is in the way, or was changed meanwhile.
+	exitConflict = 5
 )
 
 // env is the world as the commands see it.
@@ -60,22 +65,37 @@ func run(ctx context.Context, args []string, e env) int {
 	if _, bad := config.AsError(err); bad || errors.As(err, &usage) {
 		return exitUsage
 	}
-	return exitFailed
+	return exitCodeOf(err)
 }
 
 func newRoot(e env) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "fairlead",
 		Short: "Keep private container images, and say who may fetch them",
+		Long: `Keep private container images, and say who may fetch them.
+
+Commands talk to the server that --server or --context names; else the one in
+FAIRLEAD_SERVER (its token is in the file FAIRLEAD_TOKEN_FILE); else the one
+that runs on the folder --data; else that of the current login; else the one
+that runs on the default data folder.
+
+Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
+3 not signed in or refused, 4 there is no such thing, 5 something is in the way
+or was changed meanwhile.
+
+The spellings of 2018 work, too: namespace-add, namespace-list, namespace-rm,
+token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.`,
 		Example: `  fairlead serve
-  fairlead config show
-  fairlead version`,
+  fairlead login http://127.0.0.1:5000 --token-file fairlead-data/operator.token
+  fairlead image list`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	},
-		newServe(e), newImage(e), newRepository(e), newNamespace(e), newTrash(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
+		newLogin(e), newLogout(e), newWhoami(e), newContext(e), newAccount(e), newNamespace(e), newToken(e), newRepository(e),
+		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
 		newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+	root.AddCommand(spellings(e)...)
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 			os.Exit(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 		},
 		"stubborn": stubborn,
+
+		"docker": fakeClient, "podman": fakeClient, "docker-credential-fake": fakeHelper,
 	})
 }
 

@@ -26,7 +26,7 @@ func parseTarget(text, hint string) (target, error) {
 	var t target
 	var err error
 	if t.repo, err = oci.ParseRepo(name); err != nil {
-		return t, usagef(hint, "%w; leave out the registry's host", err)
+		return t, usagef(hint, "%w", err)
 	}
 	switch {
 	case hasDigest:

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,12 +18,35 @@ type output string
 
 var outputs = []string{"table", "json", "yaml"}
 
+// named is an output that may also be the names alone.
+type named struct{ *output }
+
 // addOutput gives cmd the flag --output.
 func addOutput(cmd *cobra.Command) *output {
 	o := output("table")
 	cmd.Flags().VarP(&o, "output", "o", "`form` of what is printed: table, json or yaml")
 	complete(cmd, "output", outputs...)
 	return &o
+}
+
+// addNamedOutput is addOutput for what has names.
+func addNamedOutput(cmd *cobra.Command) *output {
+	o := output("table")
+	cmd.Flags().VarP(named{&o}, "output", "o", "`form` of what is printed: table, json, yaml or name")
+	complete(cmd, "output", append(slices.Clone(outputs), "name")...)
+	return &o
+}
+
+// Set also takes name.
+func (n named) Set(text string) error {
+	if text == "name" {
+		*n.output = "name"
+		return nil
+	}
+	if n.output.Set(text) != nil {
+		return fmt.Errorf("%q is unknown: write table, json, yaml or name", text)
+	}
+	return nil
 }
 
 // complete lets the shell complete a flag's value.
@@ -47,6 +70,19 @@ func (o *output) String() string { return string(*o) }
 
 // Type names the flag's kind.
 func (o *output) Type() string { return "form" }
+
+// printNamed is print; the form name is one name per line.
+func (o *output) printNamed(w io.Writer, v any, names []string, table func(io.Writer)) error {
+	if *o != "name" {
+		return o.print(w, v, table)
+	}
+	for _, n := range names {
+		if _, err := fmt.Fprintln(w, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // print writes v, or what table writes for people.
 func (o *output) print(w io.Writer, v any, table func(io.Writer)) error {
@@ -92,24 +128,6 @@ func plain(n *yaml.Node) {
 	for _, c := range n.Content {
 		plain(c)
 	}
-}
-
-// rows writes cells in columns. Empty cells are dashes.
-func rows(w io.Writer, lines [][]string) {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, cells := range lines {
-		for i, c := range cells {
-			if c == "" {
-				c = "-"
-			}
-			if i > 0 {
-				c = "\t" + c
-			}
-			fmt.Fprint(t, c)
-		}
-		fmt.Fprintln(t)
-	}
-	_ = t.Flush() // w is memory
 }
 
 // moment is a time for people: in their zone, to the second.

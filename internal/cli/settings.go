@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,6 +17,8 @@ import (
 type settings struct {
 	file  string
 	flags *pflag.FlagSet
+	// twice: cobra parses the flags two times before it completes.
+	twice bool
 }
 
 // addSettings gives cmd the flags of the named settings; of all without names.
@@ -29,6 +33,9 @@ func addSettings(cmd *cobra.Command, keys ...string) *settings {
 	for _, c := range config.Settings() {
 		if len(keys) == 0 || wanted[c.Key] {
 			s.flags.Var(&flagValue{kind: c.Kind, fallback: c.Default}, c.Key, c.Usage)
+			if c.Kind == config.KindSwitch {
+				s.flags.Lookup(c.Key).NoOptDefVal = "true"
+			}
 		}
 	}
 	return s
@@ -40,9 +47,20 @@ func (s *settings) load(e env) (config.Config, map[string]string, error) {
 	s.flags.Visit(func(f *pflag.Flag) {
 		if v, ok := f.Value.(*flagValue); ok {
 			flags[f.Name] = v.given
+			if s.twice {
+				flags[f.Name] = v.given[:len(v.given)/2]
+			}
 		}
 	})
-	return config.Trace(config.Source{File: s.file, Env: e.environ, Flags: flags})
+	return config.Trace(config.Source{File: s.file, Env: serverVariables(e.environ), Flags: flags})
+}
+
+// serverVariables leaves out what says which server to talk to, and is no
+// setting of one.
+func serverVariables(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		return strings.HasPrefix(v, serverEnv+"=") || strings.HasPrefix(v, tokenFileEnv+"=")
+	})
 }
 
 // warn prints the configuration's warnings.

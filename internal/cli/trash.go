@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "fairlead.dev/fairlead/api/v1"
-	"fairlead.dev/fairlead/internal/admin"
 )
 
 func newTrash(e env) *cobra.Command {
@@ -28,27 +26,6 @@ and kept in the trash until its time is over. Until then it can come back.`,
 func addPlace(cmd *cobra.Command, repository, namespace *string, verb string) {
 	cmd.Flags().StringVar(repository, "repository", "", verb+" of this `repository`")
 	cmd.Flags().StringVar(namespace, "namespace", "", verb+" of this `namespace`")
-	complete(cmd, "repository")
-	complete(cmd, "namespace")
-}
-
-// checkPlace refuses what is no repository and no namespace.
-func checkPlace(repository, namespace, hint string) error {
-	if repository != "" && namespace != "" {
-		return usagef(hint, "give --repository or --namespace, not both")
-	}
-	if repository != "" {
-		t, err := parseTarget(repository, hint)
-		if err == nil && !t.ref.IsZero() {
-			err = usagef(hint, "--repository is %q: it takes a repository without a tag or digest", repository)
-		}
-		return err
-	}
-	if namespace != "" {
-		_, err := parseNamespace(namespace, hint)
-		return err
-	}
-	return nil
 }
 
 func newTrashList(e env) *cobra.Command {
@@ -61,46 +38,40 @@ func newTrashList(e env) *cobra.Command {
   fairlead trash list --namespace acme --all -o json`,
 		Args: noArgs,
 	}
-	out := addOutput(cmd)
+	l := &listing{out: addOutput(cmd)}
 	addPlace(cmd, &q.Repository, &q.Namespace, "only what was")
 	cmd.Flags().StringVar(&q.Name, "name", "", "only what holds this `tag or digest`")
 	complete(cmd, "name")
-	p := addPaging(cmd)
-	s := addSettings(cmd, "data")
+	l.paging = addPaging(cmd)
+	c := addConnection(cmd, e, "trash")
+	c.completePlace(e)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := errors.Join(p.check(cmd), checkPlace(q.Repository, q.Namespace, "fairlead trash list --help")); err != nil {
+		if err := l.check(cmd); err != nil {
 			return err
 		}
-		return withUpkeep(cmd, e, s, "list the trash", func(ctx context.Context, u admin.Upkeep) error {
-			items, next, err := collect(p, func(next string) ([]v1.TrashEntry, string, error) {
-				q.Next, q.Limit = next, p.limit
-				page, err := u.Trash(ctx, q)
-				return page.Items, page.Next, err
-			})
-			if err != nil {
+		return c.withAny(e, "list the trash", func(ctx context.Context, s *session) error {
+			if err := s.place(&q.Repository, &q.Namespace, "fairlead trash list --help"); err != nil {
 				return err
 			}
-			if items == nil {
-				items = []v1.TrashEntry{} // an empty list is [] in JSON
-			}
-			return out.print(e.stdout, v1.TrashPage{Items: items, Next: next}, func(w io.Writer) {
-				trashTable(w, items, p.whole)
-				more(e.stderr, next)
+			return list(e, l, "entries", trashView, func(next string, limit int) ([]v1.TrashEntry, string, error) {
+				q.Next, q.Limit = next, limit
+				p, err := s.upkeep.Trash(ctx, q)
+				return p.Items, p.Next, err
 			})
 		})
 	}
 	return cmd
 }
 
-func trashTable(w io.Writer, items []v1.TrashEntry, whole bool) {
-	lines := [][]string{{"ID", "KIND", "WHAT", "DELETED", "BY", "EXPIRES", "MANIFESTS", "TAGS", "SIZE"}}
-	for _, t := range items {
-		lines = append(lines, []string{
-			strconv.FormatInt(t.ID, 10), t.Kind, full(t.Repository, brief(t.Name, whole)), moment(t.Deleted), t.DeletedBy,
+var trashView = view[v1.TrashEntry]{
+	head: []string{"ID", "KIND", "WHAT", "DELETED", "BY", "EXPIRES", "MANIFESTS", "TAGS", "SIZE"},
+	row: func(t v1.TrashEntry, l look) []string {
+		return []string{
+			strconv.FormatInt(t.ID, 10), t.Kind, full(t.Repository, brief(t.Name, l.whole)), moment(t.Deleted), t.DeletedBy,
 			moment(t.Expires), strconv.Itoa(t.Manifests), strconv.Itoa(t.Tags), size(t.Bytes),
-		})
-	}
-	rows(w, lines)
+		}
+	},
+	name: func(t v1.TrashEntry) string { return strconv.FormatInt(t.ID, 10) },
 }
 
 func newTrashPurge(e env) *cobra.Command {
@@ -120,7 +91,7 @@ A person is asked first; in scripts --force is needed.`,
 	out := addOutput(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "purge everything")
 	cmd.Flags().BoolVar(&force, "force", false, "do not ask")
-	s := addSettings(cmd, "data")
+	c := addConnection(cmd, e, "trash")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 || (len(args) == 1) == all {
 			return usagef("fairlead trash list", "say what to purge: one ID of the list, or --all")
@@ -137,8 +108,8 @@ A person is asked first; in scripts --force is needed.`,
 		if err := confirm(cmd.Context(), e, force, command, question); err != nil {
 			return failed("purge the trash", err)
 		}
-		return withUpkeep(cmd, e, s, "purge the trash", func(ctx context.Context, u admin.Upkeep) error {
-			r, err := u.Purge(ctx, o)
+		return c.withAny(e, "purge the trash", func(ctx context.Context, s *session) error {
+			r, err := s.upkeep.Purge(ctx, o)
 			if err != nil {
 				return withHint(err, "fairlead trash list")
 			}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "fairlead.dev/fairlead/api/v1"
-	"fairlead.dev/fairlead/internal/admin"
 )
 
 func newTrashRestore(e env) *cobra.Command {
@@ -31,13 +30,14 @@ it is told, and the command exits with 1. --overwrite moves it back.`,
 	out := addOutput(cmd)
 	addPlace(cmd, &o.Repository, &o.Namespace, "what was")
 	cmd.Flags().BoolVar(&o.Overwrite, "overwrite", false, "move tags back that name something newer by now")
-	s := addSettings(cmd, "data")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := readRestore(&o, args); err != nil {
-			return err
-		}
-		return withUpkeep(cmd, e, s, "restore from the trash", func(ctx context.Context, u admin.Upkeep) error {
-			r, err := u.Restore(ctx, o)
+	c := addConnection(cmd, e, "trash")
+	c.completePlace(e)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		return c.withAny(e, "restore from the trash", func(ctx context.Context, s *session) error {
+			if err := readRestore(s, &o, args); err != nil {
+				return err
+			}
+			r, err := s.upkeep.Restore(ctx, o)
 			if err != nil {
 				return withHint(err, "fairlead trash list")
 			}
@@ -55,21 +55,21 @@ it is told, and the command exits with 1. --overwrite moves it back.`,
 }
 
 // readRestore reads what to restore from the argument, unless a flag says it.
-func readRestore(o *v1.RestoreOptions, args []string) error {
+func readRestore(s *session, o *v1.RestoreOptions, args []string) error {
 	const hint = "fairlead trash restore --help"
 	flagged := o.Repository != "" || o.Namespace != ""
 	if len(args) > 1 || (len(args) == 1) == flagged {
 		return usagef(hint, "say one thing to restore: an ID, REPO:TAG, REPO@DIGEST, REPO, --repository or --namespace")
 	}
 	if flagged {
-		return checkPlace(o.Repository, o.Namespace, hint)
+		return s.place(&o.Repository, &o.Namespace, hint)
 	}
 	if digits(args[0]) {
 		var err error
 		o.ID, err = parseID(args[0])
 		return err
 	}
-	t, err := parseTarget(args[0], hint)
+	t, err := s.target(args[0], hint)
 	o.Repository, o.Name = string(t.repo), t.ref.String()
 	return err
 }

@@ -39,27 +39,36 @@ func serverOr(offline opener) opener {
 		if err == nil {
 			return c, c.Close, nil
 		}
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, nil, &hintError{
-				fmt.Errorf("the data folder %s belongs to another user: %w", cfg.Data, err),
-				"the same command as the user that fairlead serve runs as",
-			}
-		}
 		if !errors.Is(err, client.ErrNoServer) {
-			return nil, nil, err
+			return nil, nil, foreign(cfg.Data, err)
 		}
 		// A folder that is not there must not be made by asking for it.
 		if info, serr := os.Stat(cfg.Data); serr != nil || !info.IsDir() {
-			return nil, nil, &hintError{
-				fmt.Errorf("there is no data folder %s", cfg.Data),
-				"the same command with --data DIR, the DIR that fairlead serve uses",
-			}
+			return nil, nil, noFolder(cfg.Data)
 		}
 		u, closeUpkeep, err := offline(ctx, cfg)
 		if err != nil {
 			return nil, nil, err
 		}
 		return admin.Checked(u), closeUpkeep, nil // as a server would
+	}
+}
+
+// errNoFolder is wrapped when a data folder is not there.
+var errNoFolder = errors.New("there is no data folder")
+
+func noFolder(dir string) error {
+	return &hintError{fmt.Errorf("%w %s", errNoFolder, dir), "the same command with --data DIR, the DIR that fairlead serve uses"}
+}
+
+// foreign says what to do about a data folder that may not be opened.
+func foreign(dir string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &hintError{
+		fmt.Errorf("the data folder %s belongs to another user: %w", dir, err),
+		"the same command as the user that fairlead serve runs as",
 	}
 }
 

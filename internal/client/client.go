@@ -1,18 +1,22 @@
-// Package client speaks the management API to a running server, over the
-// control socket in its data folder. A Client's methods are those that a
-// server's own upkeep has, so the command line need not know which of the two
-// it holds.
+// Package client speaks the management API to a server: over HTTP with a
+// token, or as the operator over the control socket in a data folder. Its
+// methods are those of the services that the API is a surface of, without the
+// principal, so the command line need not know which of the two it holds.
 package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +27,13 @@ import (
 // ErrNoServer says that no server listens on the socket.
 var ErrNoServer = errors.New("no server runs")
 
-// dialTime is how long a server may take to accept a connection.
-const dialTime = 10 * time.Second
+const (
+	// dialTime is how long a server may take to accept a connection.
+	dialTime = 10 * time.Second
+	// answerTime is how long a server that is far away may take to begin its
+	// answer.
+	answerTime = 2 * time.Minute
+)
 
 // Error is what a server answered instead of what was asked for. Its text is
 // the server's sentence.
@@ -38,24 +47,129 @@ func (e *Error) Error() string {
 }
 
 // Client is safe for use by several goroutines. Errors of its methods:
-// *Error, ErrNoServer, and those of the context.
+// *Error, ErrNoServer, and those of the context and the network.
 type Client struct {
-	path string
-	http *http.Client
+	path  string // of the socket, if it is one
+	base  url.URL
+	agent string
+	token func() (string, error)
+	http  *http.Client
+}
+
+// Options of New.
+type Options struct {
+	// Server is its URL, as ParseServer gives it.
+	Server string
+	// Token gives the token's value, when it is needed; nil sends none.
+	Token func() (string, error)
+	// CA are PEM certificates to trust instead of the system's.
+	CA []byte
+	// InsecureHTTP lets the token travel in clear to another machine.
+	InsecureHTTP bool
+	// Version of the program, told to the server.
+	Version string
+}
+
+// New makes a client of the server at a URL. It touches nothing. Errors: the
+// URL is none of a server; it is plain http to another machine and that is
+// not allowed; CA holds no certificate.
+func New(o Options) (*Client, error) {
+	base, err := ParseServer(o.Server)
+	if err != nil {
+		return nil, err
+	}
+	if base.Scheme == "http" && !o.InsecureHTTP && !Loopback(base.Hostname()) {
+		return nil, fmt.Errorf("%s is plain http, and the token would travel in clear: use https, or allow it with --insecure-http", base)
+	}
+	c := &Client{base: *base, token: o.Token, agent: "fairlead/" + o.Version}
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTime}).DialContext,
+		TLSHandshakeTimeout:   dialTime,
+		ResponseHeaderTimeout: answerTime,
+		IdleConnTimeout:       time.Minute,
+		ForceAttemptHTTP2:     true,
+	}
+	if len(o.CA) > 0 {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(o.CA) {
+			return nil, errors.New("the CA file holds no certificate in PEM")
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	c.http = &http.Client{Transport: t, CheckRedirect: stay}
+	return c, nil
+}
+
+// ParseServer reads the URL of a server: scheme, host and port. Without a
+// scheme it is https, and http on this machine. Error: what is wrong with it;
+// it does not repeat what may be a secret.
+func ParseServer(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("the server's URL is empty: write it as https://HOST")
+	}
+	if strings.HasPrefix(text, "flt_") {
+		return nil, errors.New("this is a token, not the URL of a server")
+	}
+	bare := !strings.Contains(text, "://")
+	if bare {
+		text = "https://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("the server's URL cannot be read: write it as https://HOST")
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("the server's URL holds a user or a password: leave them out")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("the server's URL begins with %s://: it must be https:// or http://", u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("the server's URL has no host: write it as https://HOST")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("the server's URL has more than a host: write it as %s://%s", u.Scheme, u.Host)
+	}
+	if bare && Loopback(u.Hostname()) {
+		u.Scheme = "http"
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+}
+
+// Loopback says whether a host is this machine.
+func Loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// stay refuses to be sent to another host: the token is for this one.
+func stay(req *http.Request, via []*http.Request) error {
+	from := via[0].URL
+	switch {
+	case req.URL.Host != from.Host || from.Scheme == "https" && req.URL.Scheme != "https":
+		return fmt.Errorf("the server sends on to %s://%s, where the token is not sent", req.URL.Scheme, req.URL.Host)
+	case via[0].Method != http.MethodGet:
+		return errors.New("the server sends on a request that changes something")
+	case len(via) > 5:
+		return errors.New("the server sends on and on")
+	}
+	return nil
 }
 
 // Socket makes a client of the server that listens on the socket at path. It
 // touches nothing.
 func Socket(path string) *Client {
-	c := &Client{path: path}
+	c := &Client{path: path, base: url.URL{Scheme: "http", Host: "fairlead"}}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 	}}
 	return c
 }
 
-// Ping says whether a server listens. Errors: ErrNoServer; fs.ErrPermission
-// when the socket is another user's.
+// Ping says whether a server listens on the socket. Errors: ErrNoServer;
+// fs.ErrPermission when the socket is another user's.
 func (c *Client) Ping(ctx context.Context) error {
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -81,64 +195,4 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("reach the server: %w", err)
 	}
 	return conn, nil
-}
-
-// Sweep removes what nobody needs.
-func (c *Client) Sweep(ctx context.Context, o v1.SweepOptions, progress func(v1.Progress)) (v1.SweepReport, error) {
-	return run[v1.SweepReport](ctx, c, "/api/v1/upkeep/sweep", o, progress)
-}
-
-// Fsck holds the catalog and the store against each other.
-func (c *Client) Fsck(ctx context.Context, o v1.FsckOptions, progress func(v1.Progress)) (v1.FsckReport, error) {
-	return run[v1.FsckReport](ctx, c, "/api/v1/upkeep/fsck", o, progress)
-}
-
-// Backup copies the registry into a folder of the server's machine.
-func (c *Client) Backup(ctx context.Context, o v1.BackupOptions, progress func(v1.Progress)) (v1.BackupReport, error) {
-	return run[v1.BackupReport](ctx, c, "/api/v1/upkeep/backup", o, progress)
-}
-
-// Trash lists what was deleted.
-func (c *Client) Trash(ctx context.Context, q v1.TrashQuery) (v1.TrashPage, error) {
-	return read[v1.TrashPage](ctx, c, "/api/v1/trash", values(
-		"repository", q.Repository, "namespace", q.Namespace, "name", q.Name, "next", q.Next, "limit", number(q.Limit)))
-}
-
-// History lists what tags named.
-func (c *Client) History(ctx context.Context, q v1.HistoryQuery) (v1.HistoryPage, error) {
-	return read[v1.HistoryPage](ctx, c, "/api/v1/history", values(
-		"repository", q.Repository, "tag", q.Tag, "next", q.Next, "limit", number(q.Limit)))
-}
-
-// Restore brings something back from the trash.
-func (c *Client) Restore(ctx context.Context, o v1.RestoreOptions) (v1.RestoreReport, error) {
-	return post[v1.RestoreReport](ctx, c, "/api/v1/trash/restore", o)
-}
-
-// Purge empties the trash, or forgets one entry.
-func (c *Client) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport, error) {
-	return post[v1.PurgeReport](ctx, c, "/api/v1/trash/purge", o)
-}
-
-// Remove moves a repository or a namespace to the trash.
-func (c *Client) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry, error) {
-	return post[v1.TrashEntry](ctx, c, "/api/v1/upkeep/remove", o)
-}
-
-func number(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
-// values makes a query of names and values, without the empty ones.
-func values(pairs ...string) url.Values {
-	v := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			v.Set(pairs[i], pairs[i+1])
-		}
-	}
-	return v
 }

@@ -22,18 +22,39 @@ const maxLine = 16 << 20
 // ErrCutOff says that the server ended the connection before the job did.
 var ErrCutOff = errors.New("the server ended the connection before the job was done: look into its log")
 
+// request is what is asked of a server.
+type request struct {
+	method, path string // the path is escaped
+	query        url.Values
+	header       http.Header
+	body         any // nil for none
+}
+
 func read[R any](ctx context.Context, c *Client, path string, query url.Values) (R, error) {
-	return whole[R](ctx, c, http.MethodGet, path, query, nil)
+	return whole[R](ctx, c, request{method: http.MethodGet, path: path, query: query})
 }
 
 func post[R any](ctx context.Context, c *Client, path string, options any) (R, error) {
-	return whole[R](ctx, c, http.MethodPost, path, nil, options)
+	return whole[R](ctx, c, request{method: http.MethodPost, path: path, body: options})
+}
+
+func remove[R any](ctx context.Context, c *Client, path string, query url.Values) (R, error) {
+	return whole[R](ctx, c, request{method: http.MethodDelete, path: path, query: query})
+}
+
+// nothing asks for what has no answer but that it is done.
+func (c *Client) nothing(ctx context.Context, method, path string) error {
+	res, err := c.send(ctx, request{method: method, path: path})
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
 }
 
 // whole asks for an answer that is one value.
-func whole[R any](ctx context.Context, c *Client, method, path string, query url.Values, options any) (R, error) {
+func whole[R any](ctx context.Context, c *Client, q request) (R, error) {
 	var report R
-	res, err := c.send(ctx, method, path, query, options)
+	res, err := c.send(ctx, q)
 	if err != nil {
 		return report, err
 	}
@@ -44,10 +65,34 @@ func whole[R any](ctx context.Context, c *Client, method, path string, query url
 	return report, nil
 }
 
+// stream asks for an answer of one value per line.
+func stream[R any](ctx context.Context, c *Client, q request, each func(R) error) error {
+	res, err := c.send(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var v R
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			return cut(ctx, err)
+		}
+		if err := each(v); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return cut(ctx, err)
+	}
+	return nil
+}
+
 // run starts a long job and reads its lines.
 func run[R any](ctx context.Context, c *Client, path string, options any, progress func(v1.Progress)) (R, error) {
 	var report R
-	res, err := c.send(ctx, http.MethodPost, path, nil, options)
+	res, err := c.send(ctx, request{method: http.MethodPost, path: path, body: options})
 	if err != nil {
 		return report, err
 	}
@@ -86,22 +131,10 @@ func cut(ctx context.Context, err error) error {
 }
 
 // send sends a request; what is not a success is an error.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, options any) (*http.Response, error) {
-	u := url.URL{Scheme: "http", Host: "fairlead", Path: path, RawQuery: query.Encode()}
-	var body io.Reader
-	if options != nil {
-		b, err := json.Marshal(options)
-		if err != nil {
-			return nil, fmt.Errorf("write the request: %w", err)
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+func (c *Client) send(ctx context.Context, q request) (*http.Response, error) {
+	req, err := c.prepare(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
-	}
-	if options != nil {
-		req.Header.Set("Content-Type", "application/json")
+		return nil, err
 	}
 	res, err := c.http.Do(req)
 	var known *url.Error
@@ -112,15 +145,65 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, ctx.Err()
 	case errors.Is(err, io.EOF):
 		return nil, cut(ctx, err)
-	case errors.As(err, &known): // its text has a URL that is none
+	case errors.As(err, &known) && c.path != "": // its text has a URL that is none
 		return nil, known.Err
+	case errors.As(err, &known):
+		return nil, &ReachError{Server: c.base.String(), Err: known.Err}
 	case err != nil:
 		return nil, err
-	case res.StatusCode == http.StatusOK:
+	case res.StatusCode >= 200 && res.StatusCode < 300:
 		return res, nil
 	}
 	defer res.Body.Close()
 	return nil, refused(res)
+}
+
+// ReachError says that a server did not answer.
+type ReachError struct {
+	Server string
+	Err    error
+}
+
+func (e *ReachError) Error() string { return "reach " + e.Server + ": " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *ReachError) Unwrap() error { return e.Err }
+
+func (c *Client) prepare(ctx context.Context, q request) (*http.Request, error) {
+	u := c.base.Scheme + "://" + c.base.Host + q.path
+	if len(q.query) > 0 {
+		u += "?" + q.query.Encode()
+	}
+	var body io.Reader
+	if q.body != nil {
+		b, err := json.Marshal(q.body)
+		if err != nil {
+			return nil, fmt.Errorf("write the request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, u, body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	for name, v := range q.header {
+		req.Header[name] = v
+	}
+	if q.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.agent != "" {
+		req.Header.Set("User-Agent", c.agent)
+	}
+	if c.token == nil {
+		return req, nil
+	}
+	value, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	req.SetBasicAuth("token", value)
+	return req, nil
 }
 
 // refused reads why.

@@ -21,7 +21,7 @@ type Config struct {
 	OperatorTokenFile string    `yaml:"operator-token-file" usage:"file that holds the operator's token, instead of the one in the data folder"`
 	PprofListen       string    `yaml:"pprof-listen" usage:"loopback address and port to serve Go's profiles on; empty is off"`
 
-	AnonymousPublic bool `yaml:"anonymous-public" usage:"let everybody pull from public namespaces, without signing in"`
+	AnonymousPublic bool `yaml:"anonymous-public" default:"false" usage:"let everybody pull from public namespaces, without signing in"`
 
 	AuditRetention  time.Duration `yaml:"audit-retention" default:"9600h" min:"0s" max:"87600h" usage:"how long lines of the audit trail are kept; 0 is for ever"`
 	TokenLifetime   time.Duration `yaml:"token-lifetime" default:"5m" min:"1m" max:"1h" usage:"life of a registry token; clients ask for new ones by themselves"`

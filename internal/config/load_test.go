@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Data: "fairlead-data", Keys: filepath.Join("fairlead-data", "keys"),
 		Listen: "127.0.0.1:5000", LogFormat: config.LogAuto,
-		TokenLifetime: 5 * time.Minute, ShutdownTimeout: 30 * time.Second,
+		AuditRetention: 400 * 24 * time.Hour, TokenLifetime: 5 * time.Minute, ShutdownTimeout: 30 * time.Second,
 		MaxManifestSize: 4 << 20, MinFreeDisk: config.FreeSpace{Percent: 5},
 		MaxConcurrentUploads: 64, MaxOpenUploads: 1000, MaxUnfinishedBytes: 100 << 30,
 		UploadExpiry: 24 * time.Hour, TrashRetention: 30 * 24 * time.Hour, HistoryRetention: 400 * 24 * time.Hour, SweepInterval: 10 * time.Minute, SweepGrace: time.Hour,
@@ -286,5 +286,29 @@ func TestCheckFiles(t *testing.T) {
 	c.OperatorTokenFile = write(t, "x")
 	if err := c.CheckFiles(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSwitch: what is on or off takes true and false, from everywhere.
+func TestSwitch(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(file, []byte("anonymous-public: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]config.Source{
+		"flag": {Flags: map[string][]string{"anonymous-public": {"true"}}},
+		"env":  {Env: []string{"FAIRLEAD_ANONYMOUS_PUBLIC=true"}},
+		"file": {File: file},
+	} {
+		if c, err := config.Load(s); err != nil || !c.AnonymousPublic {
+			t.Errorf("%s: %v, %v", name, c.AnonymousPublic, err)
+		}
+	}
+	for _, v := range []string{"yes", "1", "TRUE", ""} {
+		_, err := config.Load(config.Source{Flags: map[string][]string{"anonymous-public": {v}}})
+		if err == nil || !strings.Contains(err.Error(), "anonymous-public") {
+			t.Errorf("%q: %v", v, err)
+		}
 	}
 }

@@ -67,5 +67,8 @@ func scalar(text, kind string) *yaml.Node {
 	if kind == "number" || kind == "size" && text == "0" {
 		n.Tag = "!!int"
 	}
+	if kind == KindSwitch {
+		n.Tag = "!!bool"
+	}
 	return n
 }

@@ -13,6 +13,9 @@ import (
 // EnvPrefix begins the name of every variable that is a setting.
 const EnvPrefix = "FAIRLEAD_"
 
+// KindSwitch is the kind of a setting that is on or off.
+const KindSwitch = "true or false"
+
 // FileEnv names the configuration file when no flag does.
 const FileEnv = EnvPrefix + "CONFIG"
 
@@ -69,6 +72,8 @@ func kindOf(t reflect.Type) string {
 		return "list of addresses"
 	case reflect.TypeFor[int]():
 		return "number"
+	case reflect.TypeFor[bool]():
+		return KindSwitch
 	}
 	return "text"
 }
@@ -142,6 +147,11 @@ func parse(p reflect.Value, text string) error {
 			return errors.New("is no whole number")
 		}
 		*v = n
+	case *bool:
+		if text != "true" && text != "false" {
+			return errors.New("is neither true nor false")
+		}
+		*v = text == "true"
 	case *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -33,11 +34,25 @@ const (
 ON CONFLICT (name) DO NOTHING RETURNING id`
 
 	repositoryPage = `SELECT name FROM repositories WHERE name > ? ORDER BY name LIMIT ?`
+
+	repositoryPageBetween = `SELECT name FROM repositories WHERE name > ? AND name < ? ORDER BY name LIMIT ?`
+
+	// In the words of the index on them.
+	providedPage = `SELECT name FROM repositories WHERE name NOT LIKE '%/%' AND name > ? ORDER BY name LIMIT ?`
 )
 
 // Repositories is a page of names in byte order.
-func (c *Catalog) Repositories(ctx context.Context, after oci.Repo, n int) ([]oci.Repo, error) {
-	page, err := names[oci.Repo](ctx, c.db, repositoryPage, n, string(after))
+func (c *Catalog) Repositories(ctx context.Context, in registry.Within, after oci.Repo, n int) ([]oci.Repo, error) {
+	text, args := repositoryPage, []any{string(after)}
+	switch {
+	case in.All:
+	case in.Namespace == "":
+		text = providedPage
+	default:
+		const slash, afterSlash = "/", "0"
+		text, args = repositoryPageBetween, []any{max(in.Namespace+slash, string(after)), in.Namespace + afterSlash}
+	}
+	page, err := names[oci.Repo](ctx, c.db, text, n, args...)
 	return page, failed(err, "list repositories")
 }
 

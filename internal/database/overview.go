@@ -33,8 +33,6 @@ const (
 COALESCE(p.total, 0), COALESCE(p.last_at, 0) FROM repositories r
 LEFT JOIN pulls p ON p.repository = r.name AND p.kind = 'repository' AND p.name = '' `
 
-	providedPage = `SELECT name FROM repositories WHERE name NOT LIKE '%/%' AND name > ? ORDER BY name LIMIT ?`
-
 	repositoryNamed    = repositoryInfo + `WHERE r.name = ?`
 	repositoriesInfo   = repositoryInfo + `WHERE r.name > ? AND r.name < ? ORDER BY r.name LIMIT ?`
 	imageInfo          = `SELECT r.name, t.name, m.id, m.digest, m.media_type, m.artifact_type, m.created_at, t.updated_at, `
@@ -108,12 +106,6 @@ func (o *Overview) RepositoryPage(ctx context.Context, p local.Place, after oci.
 		return nil, failed(err, "list repositories")
 	}
 	return page, nil
-}
-
-// Provided is a page of the repositories of one element.
-func (o *Overview) Provided(ctx context.Context, after oci.Repo, n int) ([]oci.Repo, error) {
-	page, err := names[oci.Repo](ctx, o.db, providedPage, n, string(after))
-	return page, failed(err, "list provided images")
 }
 
 // images is a page of images with their manifests' rows.

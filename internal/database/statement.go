@@ -9,7 +9,7 @@ import (
 // check them all.
 func Statements() []string {
 	all := []string{
-		repositoryByName, addRepository, repositoryPage,
+		repositoryByName, addRepository, repositoryPage, repositoryPageBetween,
 		manifestByTag, manifestByDigest, tagPage, referrerPage, referrerPageOfType,
 		manifestPlace, contentByDigest, addContent, addManifest, touchManifest,
 		tagTarget, addTag, addMove, movePage, movePageOfTag, oldMoves, deleteOldMove,

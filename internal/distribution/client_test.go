@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -263,7 +264,7 @@ func (s *server) state(t testing.TB) string {
 		t.Fatal(err)
 	}
 	out.WriteString("uploads " + itoa(use.Uploads) + " " + itoa(int(use.Bytes)) + "\n")
-	for repo, err := range s.registry.Repositories(t.Context(), "") {
+	for repo, err := range s.registry.Repositories(t.Context(), registry.Everywhere, "") {
 		if err != nil {
 			t.Fatal(err)
 		}

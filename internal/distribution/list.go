@@ -32,7 +32,7 @@ func (x *exchange) tagList() error {
 }
 
 func (x *exchange) catalog() error {
-	repos, err := page(x, x.reg.Repositories(x.r.Context(), oci.Repo(x.req.Last)))
+	repos, err := page(x, x.reg.Repositories(x.r.Context(), registry.Everywhere, oci.Repo(x.req.Last)))
 	if err != nil {
 		return err
 	}

@@ -295,9 +295,9 @@ func (c *countingCatalog) Manifest(ctx context.Context, repo oci.Repo, ref oci.R
 	return c.Catalog.Manifest(ctx, repo, ref)
 }
 
-func (c *countingCatalog) Repositories(ctx context.Context, after oci.Repo, n int) ([]oci.Repo, error) {
+func (c *countingCatalog) Repositories(ctx context.Context, in registry.Within, after oci.Repo, n int) ([]oci.Repo, error) {
 	c.asked.Add(1)
-	return c.Catalog.Repositories(ctx, after, n)
+	return c.Catalog.Repositories(ctx, in, after, n)
 }
 
 func (c *countingCatalog) Tags(ctx context.Context, repo oci.Repo, after oci.Tag, n int) ([]oci.Tag, error) {

@@ -109,7 +109,7 @@ func (d *Desk) config(ctx context.Context, view registry.Registry, repo oci.Repo
 	if err != nil || b.Body == nil {
 		return err
 	}
-	defer b.Body.Close() //nolint:errcheck // only read
+	defer b.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(b.Body, mostConfig))
 	if err != nil {
 		return err

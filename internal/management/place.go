@@ -8,6 +8,7 @@ import (
 	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/internal/access"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -39,8 +40,14 @@ func (d *Desk) places(ctx context.Context, p access.Principal, q v1.PlaceQuery, 
 	if !q.IncludePublic || !d.o.Policy.Visible(p, "x") { // any repository of one element
 		return out, nil
 	}
-	provided, err := d.o.Overview.Provided(ctx, after, mostProvided)
-	return merge(out, provided), err
+	var provided []oci.Repo
+	for repo, err := range d.o.Registry.Repositories(ctx, registry.Within{}, after) {
+		if err != nil || len(provided) == mostProvided {
+			return merge(out, provided), err
+		}
+		provided = append(provided, repo)
+	}
+	return merge(out, provided), nil
 }
 
 // merge puts provided images between the places, in the order of names.

@@ -70,13 +70,23 @@ type Deleter interface {
 // page inside: taking n elements costs n, whatever there is. An error ends
 // the sequence.
 type Lister interface {
-	Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error]
+	Repositories(ctx context.Context, in Within, after oci.Repo) iter.Seq2[oci.Repo, error]
 	// Tags: error NAME_UNKNOWN.
 	Tags(ctx context.Context, repo oci.Repo, after oci.Tag) iter.Seq2[oci.Tag, error]
 	// Referrers of subject, by digest. An unknown repository or subject has
 	// none (dist, listing-referrers).
 	Referrers(ctx context.Context, repo oci.Repo, subject oci.Digest, f Filter) iter.Seq2[oci.Descriptor, error]
 }
+
+// Within selects repositories: all of them, or those of one namespace; the
+// namespace "" has those of one path element.
+type Within struct {
+	All       bool
+	Namespace string
+}
+
+// Everywhere selects all repositories.
+var Everywhere = Within{All: true}
 
 // Filter of referrers: of one artifact type ("" for all), after a digest.
 type Filter struct {

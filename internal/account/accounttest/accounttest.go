@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 	"fairlead.dev/fairlead/internal/registry/local/localtest"
 )
@@ -186,7 +187,7 @@ func (s *suite) push(repo oci.Repo, content string, tags ...oci.Tag) local.Manif
 
 func (s *suite) repositories(want ...oci.Repo) {
 	s.Helper()
-	got, err := s.Catalog.Repositories(s.Context(), "", 100)
+	got, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", 100)
 	s.must(err)
 	s.equal("repositories", got, want)
 }

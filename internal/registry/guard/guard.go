@@ -277,37 +277,60 @@ func (g *guard) DeleteBlob(ctx context.Context, repo oci.Repo, digest oci.Digest
 
 // Repositories needs the catalog's scope, and shows the repositories that the
 // principal may pull from.
-func (g *guard) Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error] {
+func (g *guard) Repositories(ctx context.Context, in registry.Within, after oci.Repo) iter.Seq2[oci.Repo, error] {
 	catalog := oci.Scope{Type: oci.ResourceRegistry, Name: oci.Catalog, Actions: all}
 	if err := g.allow(ctx, catalog, Event{Method: "Repositories"}); err != nil {
 		return refusal[oci.Repo](err)
 	}
+	if g.v.Principal.Kind == access.Operator || !in.All {
+		return g.visible(g.next.Repositories(ctx, in, after))
+	}
+	return g.listed(ctx, after)
+}
+
+// visible leaves out what the principal may not pull from.
+func (g *guard) visible(all iter.Seq2[oci.Repo, error]) iter.Seq2[oci.Repo, error] {
 	return func(yield func(oci.Repo, error) bool) {
-		for at := &after; at != nil; {
-			at = g.visible(ctx, *at, yield)
+		for repo, err := range all {
+			if (err != nil || g.v.Policy.Visible(g.v.Principal, repo)) && !yield(repo, err) {
+				return
+			}
 		}
 	}
 }
 
-// visible yields repositories after one until it meets a namespace that the
-// principal may not see, and says after which name to go on: a foreign
-// namespace costs one step, however much it holds. nil is the end.
-func (g *guard) visible(ctx context.Context, after oci.Repo, yield func(oci.Repo, error) bool) *oci.Repo {
-	for repo, err := range g.next.Repositories(ctx, after) {
-		if err != nil || g.v.Policy.Visible(g.v.Principal, repo) {
-			if !yield(repo, err) || err != nil {
-				return nil
+// listed walks only where the principal may see something, however much there
+// is besides: its namespaces and the public ones, and between them, in the
+// order of names, the repositories of one element.
+func (g *guard) listed(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error] {
+	return func(yield func(oci.Repo, error) bool) {
+		next, stop := iter.Pull2(g.visible(g.next.Repositories(ctx, registry.Within{}, after)))
+		defer stop()
+		single, err, more := next()
+		until := func(name string) bool { // all singles before a name
+			for more && (err != nil || name == "" || string(single) < name) {
+				if !yield(single, err) {
+					return false
+				}
+				single, err, more = next()
 			}
-			continue
+			return true
 		}
-		ns := repo.Namespace()
-		if ns == "" || g.v.Policy.VisibleIn(g.v.Principal, ns) {
-			continue
+		for _, namespace := range g.v.Policy.Listed(g.v.Principal) {
+			if namespace+"/\xff" <= string(after) {
+				continue
+			}
+			if !until(namespace + "/") {
+				return
+			}
+			for repo, err := range g.visible(g.next.Repositories(ctx, registry.Within{Namespace: namespace}, after)) {
+				if !yield(repo, err) {
+					return
+				}
+			}
 		}
-		end := oci.Repo(ns + "/\xff") // after all of the namespace, before all else
-		return &end
+		until("")
 	}
-	return nil
 }
 
 // Tags needs pull.

@@ -246,7 +246,7 @@ func TestRepositoriesShowsWhatMayBePulled(t *testing.T) {
 	g := guard.New(&recorder{fail: fail}, guard.Viewer{Principal: operator, SignedIn: true, Granted: []oci.Scope{oci.CatalogScope()}, Policy: policy})
 	var got []oci.Repo
 	var last error
-	for repo, err := range g.Repositories(t.Context(), "") {
+	for repo, err := range g.Repositories(t.Context(), registry.Everywhere, "") {
 		if err != nil {
 			last = err
 			continue
@@ -256,7 +256,7 @@ func TestRepositoriesShowsWhatMayBePulled(t *testing.T) {
 	if !slices.Equal(got, []oci.Repo{web, other}) || !errors.Is(last, fail) {
 		t.Errorf("%q, %v", got, last)
 	}
-	if err := first(g.Repositories(t.Context(), "")); err != nil { // it may be left at any time
+	if err := first(g.Repositories(t.Context(), registry.Everywhere, "")); err != nil { // it may be left at any time
 		t.Error(err)
 	}
 }

@@ -64,7 +64,7 @@ func (r *recorder) DeleteBlob(context.Context, oci.Repo, oci.Digest) error {
 	return r.call("DeleteBlob")
 }
 
-func (r *recorder) Repositories(context.Context, oci.Repo) iter.Seq2[oci.Repo, error] {
+func (r *recorder) Repositories(context.Context, registry.Within, oci.Repo) iter.Seq2[oci.Repo, error] {
 	_ = r.call("Repositories")
 	return sequence(r.fail, web, nobodys, other)
 }
@@ -167,7 +167,9 @@ var methods = []method{
 		return r.DeleteManifest(ctx, web, oci.Ref{Digest: sum})
 	}},
 	{"DeleteBlob", "delete", func(ctx context.Context, r registry.Registry) error { return r.DeleteBlob(ctx, web, sum) }},
-	{"Repositories", "*", func(ctx context.Context, r registry.Registry) error { return first(r.Repositories(ctx, "")) }},
+	{"Repositories", "*", func(ctx context.Context, r registry.Registry) error {
+		return first(r.Repositories(ctx, registry.Everywhere, ""))
+	}},
 }
 
 func (m method) reached() string { return strings.Fields(m.name)[0] }

@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 )
 
 // BlobRow is where a blob's bytes lie.
@@ -96,7 +97,7 @@ type Catalog interface {
 	// Repositories, Tags and Referrers give at most n, in byte order, after
 	// the given one ("" for the beginning). Tags: NAME_UNKNOWN. Referrers
 	// carry media type, digest, size, artifact type and annotations.
-	Repositories(ctx context.Context, after oci.Repo, n int) ([]oci.Repo, error)
+	Repositories(ctx context.Context, in registry.Within, after oci.Repo, n int) ([]oci.Repo, error)
 	Tags(ctx context.Context, repo oci.Repo, after oci.Tag, n int) ([]oci.Tag, error)
 	Referrers(ctx context.Context, repo oci.Repo, subject oci.Digest, artifactType string, after oci.Digest, n int) ([]oci.Descriptor, error)
 }

@@ -240,9 +240,9 @@ func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, digest oci.Dig
 }
 
 // Repositories implements registry.Lister.
-func (r *Registry) Repositories(ctx context.Context, after oci.Repo) iter.Seq2[oci.Repo, error] {
+func (r *Registry) Repositories(ctx context.Context, in registry.Within, after oci.Repo) iter.Seq2[oci.Repo, error] {
 	return paged(firstPage, lastPage, after, func(after oci.Repo, n int) ([]oci.Repo, error) {
-		return r.o.Catalog.Repositories(ctx, after, n)
+		return r.o.Catalog.Repositories(ctx, in, after, n)
 	}, func(r oci.Repo) oci.Repo { return r })
 }
 

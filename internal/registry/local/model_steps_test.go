@@ -402,7 +402,7 @@ func (d *duel) list(s step, repo oci.Repo, x *thing) error {
 	if s.c%2 > 0 {
 		after = repo
 	}
-	got, err := some(d.p.Repositories(ctx, after), n)
+	got, err := some(d.p.Repositories(ctx, registry.Everywhere, after), n)
 	return errors.Join(err, same(got, d.m.repositories(after), n))
 }
 

@@ -83,8 +83,6 @@ type Overview interface {
 	// DigestPage of a repository, newest first, below a cursor (0 for the
 	// newest), with the next one. Error: NAME_UNKNOWN.
 	DigestPage(ctx context.Context, repo oci.Repo, before int64, n int) (page []DigestInfo, next int64, err error)
-	// Provided are the repositories of one element, after one.
-	Provided(ctx context.Context, after oci.Repo, n int) ([]oci.Repo, error)
 	// TagsOf a manifest. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN.
 	TagsOf(ctx context.Context, repo oci.Repo, digest oci.Digest) ([]oci.Tag, error)
 	// BytesOf manifests of a repository with their children: unique are those

@@ -323,10 +323,10 @@ func testPaging(t *testing.T, r registry.Registry) {
 	for _, repo := range []oci.Repo{"c", "a/z", "a", "b"} {
 		PushBlob(t, r, repo, Blob("x"))
 	}
-	if diff := cmp.Diff([]oci.Repo{"a", "a/z", "b", "c", "p"}, take(t, r.Repositories(ctx, ""), all)); diff != "" {
+	if diff := cmp.Diff([]oci.Repo{"a", "a/z", "b", "c", "p"}, take(t, r.Repositories(ctx, registry.Everywhere, ""), all)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]oci.Repo{"b", "c"}, take(t, r.Repositories(ctx, "a/z"), 2)); diff != "" {
+	if diff := cmp.Diff([]oci.Repo{"b", "c"}, take(t, r.Repositories(ctx, registry.Everywhere, "a/z"), 2)); diff != "" {
 		t.Error(diff)
 	}
 }

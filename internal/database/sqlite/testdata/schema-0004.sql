@@ -12,7 +12,7 @@ CREATE TABLE repositories (
     created_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX repositories_provided ON repositories (name) WHERE name NOT LIKE '%/%';
-INSERT INTO repositories VALUES (1, 'acme/web', '1a2fc33ad14646764c203aba41bd5ee3', 1770091506000007);
+INSERT INTO repositories VALUES (1, 'acme/web', 'a3423325317a1d525bfb99203a1d2f19', 1770091506000007);
 CREATE TABLE blobs (
     id          INTEGER PRIMARY KEY,
     digest      TEXT NOT NULL UNIQUE,

@@ -5,6 +5,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -18,7 +19,7 @@ var blobCases = []testCase{
 		row, err = s.Catalog.Blob(s.Context(), "acme/web", b.Digest)
 		s.must(err)
 		s.equal("found", row, b)
-		repos, err := s.Catalog.Repositories(s.Context(), "", 10)
+		repos, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", 10)
 		s.must(err)
 		s.equal("repositories", repos, []oci.Repo{"acme/web"})
 	}},

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -28,6 +29,22 @@ func pages[T comparable](s *suite, n int, page func(after T, n int) ([]T, error)
 }
 
 var listCases = []testCase{
+	{"repositories of a namespace, and of one element", func(s *suite) {
+		for _, repo := range []oci.Repo{"acme/web", "ubuntu", "acme", "zeta/x", "nginx", "acme/web/api", "acme-x/y", "acme0", "acmee/z"} {
+			s.link(repo, newBlob("b"))
+		}
+		for namespace, want := range map[string][]oci.Repo{
+			"":     {"acme", "acme0", "nginx", "ubuntu"},
+			"acme": {"acme/web", "acme/web/api"}, "acme-x": {"acme-x/y"}, "ubuntu": nil, "absent": nil, "acme/web": {"acme/web/api"},
+		} {
+			for n := 1; n < 6; n++ {
+				got := pages(s, n, func(after oci.Repo, n int) ([]oci.Repo, error) {
+					return s.Catalog.Repositories(s.Context(), registry.Within{Namespace: namespace}, after, n)
+				})
+				s.equal(fmt.Sprintf("%q, pages of %d", namespace, n), got, want)
+			}
+		}
+	}},
 	{"repositories in byte order", func(s *suite) {
 		want := []oci.Repo{"a", "a-b", "a.b", "a/b", "a/b/c", "a0", "a_b", "b", "ibm"}
 		for _, i := range []int{4, 0, 8, 2, 6, 1, 3, 7, 5} {
@@ -36,14 +53,14 @@ var listCases = []testCase{
 		s.put("a/b", s.index())
 		for n := 1; n <= len(want)+1; n++ {
 			got := pages(s, n, func(after oci.Repo, n int) ([]oci.Repo, error) {
-				return s.Catalog.Repositories(s.Context(), after, n)
+				return s.Catalog.Repositories(s.Context(), registry.Everywhere, after, n)
 			})
 			s.equal(fmt.Sprintf("pages of %d", n), got, want)
 		}
-		got, err := s.Catalog.Repositories(s.Context(), "a/a", 2) // one that is not there
+		got, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "a/a", 2) // one that is not there
 		s.must(err)
 		s.equal("after a/a", got, []oci.Repo{"a/b", "a/b/c"})
-		got, err = s.Catalog.Repositories(s.Context(), "zzz", 2)
+		got, err = s.Catalog.Repositories(s.Context(), registry.Everywhere, "zzz", 2)
 		s.must(err)
 		s.equal("after zzz", got, []oci.Repo(nil))
 	}},
@@ -76,7 +93,7 @@ var listCases = []testCase{
 		m := s.pushed("acme/web", "m", 1, "v1")
 		s.put("acme/web", s.artifact("acme/web", m.Digest, "application/vnd.example", nil))
 		for _, n := range []int{0, -1} {
-			repos, err := s.Catalog.Repositories(s.Context(), "", n)
+			repos, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", n)
 			s.must(err)
 			s.equal("repositories", repos, []oci.Repo(nil))
 			tags, err := s.Catalog.Tags(s.Context(), "acme/web", "", n)

@@ -47,25 +47,6 @@ func (s *suite) listedImages(p local.Place, n int) []string {
 	}
 }
 
-// providedOnes are repositories of one element, whatever there is besides.
-func providedOnes(s *suite) {
-	for _, repo := range []oci.Repo{"acme/web", "ubuntu", "acme", "zeta/x", "nginx", "acme/web/api"} {
-		s.pushed(repo, "image of "+string(repo), 1, "v1")
-	}
-	for n := 1; n < 5; n++ {
-		var got []oci.Repo
-		for after := oci.Repo(""); ; {
-			page, err := s.Overview.Provided(s.Context(), after, n)
-			s.must(err)
-			if got = append(got, page...); len(page) < n {
-				break
-			}
-			after = page[len(page)-1]
-		}
-		s.equal("provided", got, []oci.Repo{"acme", "nginx", "ubuntu"})
-	}
-}
-
 // bytesOf blobs and manifests.
 func bytesOf(blobs []local.BlobRow, manifests ...local.ManifestRow) int64 {
 	var sum int64
@@ -79,7 +60,6 @@ func bytesOf(blobs []local.BlobRow, manifests ...local.ManifestRow) int64 {
 }
 
 var overviewCases = []testCase{
-	{"provided images", providedOnes},
 	{"repositories and images of places", func(s *suite) {
 		for _, repo := range []oci.Repo{"acme/web", "acme/web/api", "acme", "acme-x/web", "acme/api", "acmee/web", "acme0", "b"} {
 			s.pushed(repo, "m", 1, "v2", "v1")

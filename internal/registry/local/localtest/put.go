@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 )
 
 var putCases = []testCase{
@@ -62,7 +63,7 @@ var putCases = []testCase{
 		s.equal("detail", e.Detail, []oci.Digest{blobs[0].Digest, blobs[1].Digest})
 		_, err = s.Catalog.Tags(s.Context(), "acme/web", "", 1)
 		s.code(err, oci.CodeNameUnknown)
-		repos, err := s.Catalog.Repositories(s.Context(), "", 10)
+		repos, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", 10)
 		s.must(err)
 		s.equal("repositories", repos, []oci.Repo{"acme/api"})
 	}},

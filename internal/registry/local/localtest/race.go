@@ -9,6 +9,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/blob"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/registry/local"
 )
 
@@ -201,7 +202,7 @@ var raceCases = []testCase{
 			_, err := s.Catalog.LinkBlob(s.Context(), repo, newBlob(fmt.Sprint("b", i)), "")
 			s.try(err)
 		})
-		repos, err := s.Catalog.Repositories(s.Context(), "", 100)
+		repos, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", 100)
 		s.must(err)
 		s.equal("number of repositories", len(repos), 20)
 	}},

@@ -72,7 +72,7 @@ func (s *suite) tags(repo oci.Repo, want ...oci.Tag) {
 
 func (s *suite) repositories(want ...oci.Repo) {
 	s.Helper()
-	got, err := s.Catalog.Repositories(s.Context(), "", 1000)
+	got, err := s.Catalog.Repositories(s.Context(), registry.Everywhere, "", 1000)
 	s.must(err)
 	s.equal("repositories", got, want)
 }
@@ -111,7 +111,7 @@ func (s *suite) unknownEverywhere(repo oci.Repo, m local.ManifestRow, tag oci.Ta
 	_, err := s.Catalog.Tags(ctx, repo, "", 10)
 	s.code(err, oci.CodeNameUnknown)
 	s.equal("referrers", s.referrers(repo, m.Digest, "", 10), []oci.Descriptor(nil))
-	repos, err := s.Catalog.Repositories(ctx, "", 1000)
+	repos, err := s.Catalog.Repositories(ctx, registry.Everywhere, "", 1000)
 	s.must(err)
 	if slices.Contains(repos, repo) {
 		s.Errorf("%s is listed", repo)
