@@ -112,17 +112,16 @@ func TestRevokedPushStops(t *testing.T) {
 // TestRevokedCranePush: the same with a real client, on a slow line.
 func TestRevokedCranePush(t *testing.T) {
 	t.Parallel()
-	s := harness.Start(t)
+	s := harness.StartSlow(t, 256<<10)
 	s.Account(t, "acme", "acme")
 	token := s.Mint(t, harness.Minting{Account: "acme", Access: "readwrite"})
 	home := s.Home(t)
-	slow := s.SlowLine(t, 256<<10)
-	login(t, home, slow, token.Value)
+	login(t, home, s.Host, token.Value)
 	mine := harness.Layout(t, harness.Image(t, 271, 1, 8<<20)) // half a minute
 	said := make(chan ended, 1)
 	c := home.Tool("crane")
 	go func() {
-		text, _ := c.Try(nil, "push", mine, slow+"/acme/slow:v1")
+		text, _ := c.Try(nil, "push", mine, s.Ref("acme/slow:v1"))
 		said <- ended{time.Now(), text}
 	}()
 	for s.Begun("acme/slow") == 0 {

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -14,32 +15,36 @@ import (
 // sign-ins are limited by address.
 func StartCrowd(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	s := Start(t, append([]string{"--trusted-proxies", "127.0.0.1"}, flags...)...)
-	target, err := url.Parse(s.URL)
-	check(t, err)
+	s, l := startBehind(t, append(flags, "--trusted-proxies", "127.0.0.1"))
+	target := &url.URL{Scheme: "http", Host: s.Host}
 	var n atomic.Uint32
 	proxy := &http.Server{
 		ReadHeaderTimeout: startLimit,
 		Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host // the address to ask for tokens at
 			i := n.Add(1)
 			r.Out.Header.Set("X-Forwarded-For", fmt.Sprintf("198.18.%d.%d", i>>8&0xff, i&0xff))
 		}},
 	}
-	s.Host = serveProxy(t, proxy)
-	s.URL = "http://" + s.Host
-	return s
-}
-
-func serveProxy(t testing.TB, proxy *http.Server) string {
-	t.Helper()
-	l := listen(t)
 	done := make(chan error, 1)
 	go func() { done <- proxy.Serve(l) }()
 	t.Cleanup(func() {
 		_ = proxy.Close()
 		<-done
 	})
-	return l.Addr().String()
+	s.reachedBy(l)
+	return s
+}
+
+// startBehind runs a server that clients will reach by the listener's address:
+// it names its token endpoint there.
+func startBehind(t testing.TB, flags []string) (*Server, net.Listener) {
+	t.Helper()
+	l := listen(t)
+	return Start(t, append(flags, "--public-url", "http://"+l.Addr().String())...), l
+}
+
+func (s *Server) reachedBy(l net.Listener) {
+	s.Host = l.Addr().String()
+	s.URL = "http://" + s.Host
 }

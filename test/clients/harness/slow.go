@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,11 +10,12 @@ import (
 	"time"
 )
 
-// SlowLine gives another address of the server, to which clients send no more
-// than so many bytes a second per connection.
-func (s *Server) SlowLine(t testing.TB, rate int) string {
+// StartSlow runs a server to which clients send no more than so many bytes a
+// second per connection.
+func StartSlow(t testing.TB, rate int) *Server {
 	t.Helper()
-	target, l := s.Host, listen(t)
+	s, l := startBehind(t, nil)
+	target := s.Host
 	var lines sync.WaitGroup
 	lines.Go(func() {
 		for {
@@ -21,14 +23,17 @@ func (s *Server) SlowLine(t testing.TB, rate int) string {
 			if err != nil {
 				return
 			}
+			// Idle ones, too, end with the test.
+			context.AfterFunc(t.Context(), func() { _ = client.Close() })
 			lines.Go(func() { relay(client, target, rate) })
 		}
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		lines.Wait() // the clients have ended by now
+		lines.Wait()
 	})
-	return l.Addr().String()
+	s.reachedBy(l)
+	return s
 }
 
 // relay carries one connection until either end is gone.
