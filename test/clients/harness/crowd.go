@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -26,11 +27,11 @@ func StartCrowd(t testing.TB, flags ...string) *Server {
 			r.Out.Header.Set("X-Forwarded-For", fmt.Sprintf("198.18.%d.%d", i>>8&0xff, i&0xff))
 		}},
 	}
-	done := make(chan error, 1)
-	go func() { done <- proxy.Serve(l) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = proxy.Serve(l) })
 	t.Cleanup(func() {
 		_ = proxy.Close()
-		<-done
+		serving.Wait()
 	})
 	s.reachedBy(l)
 	return s

@@ -39,7 +39,7 @@ func StartSlow(t testing.TB, rate int) *Server {
 // relay carries one connection until either end is gone.
 func relay(client net.Conn, target string, rate int) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", target) //nolint:noctx // it ends with its client
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
