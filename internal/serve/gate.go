@@ -64,7 +64,9 @@ func (g *gate) Authenticate(ctx context.Context, username, secret string) (acces
 	}
 	l.Outcome, l.Reason = audit.Denied, err.Error()
 	g.record(ctx, l)
-	if !g.allow(req.Client) {
+	// Who has the value of a token that ended guesses nothing, and should read
+	// why, from however many machines behind one address.
+	if ended == nil && !g.allow(req.Client) {
 		return access.Principal{}, oci.Errorf(oci.CodeTooManyRequests, "too many failed sign-ins from this address: wait a minute; a correct token is let in at once")
 	}
 	return access.Principal{}, err

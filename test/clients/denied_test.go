@@ -45,7 +45,7 @@ var intruders = []intruder{
 // whether the thing is there or not.
 func TestNobodyElse(t *testing.T) {
 	t.Parallel()
-	s, other := harness.Start(t), harness.Start(t)
+	s, other := harness.StartCrowd(t), harness.Start(t)
 	pushImage(t, s, "team/secret", "v1", 150)
 	for _, who := range intruders {
 		t.Run(who.name, func(t *testing.T) {

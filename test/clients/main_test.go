@@ -1,6 +1,6 @@
 // Package clients runs foreign registry clients, unmodified, against a real
-// fairlead server: what they can do with the operator's token, and that
-// nobody can do anything without it.
+// fairlead server: what they can do with the operator's token and with those
+// of accounts, and that nobody can do anything without one.
 package clients
 
 import (

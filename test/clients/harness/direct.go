@@ -49,8 +49,14 @@ func (s *Server) HTTP(credential auth.Credential) *auth.Client {
 // to this path, once it has answered the challenge.
 func (s *Server) Authorization(t testing.TB, method, path string) string {
 	t.Helper()
+	return s.AuthorizationAs(t, auth.Credential{Username: User, Password: s.Token}, method, path)
+}
+
+// AuthorizationAs is Authorization with another credential.
+func (s *Server) AuthorizationAs(t testing.TB, credential auth.Credential, method, path string) string {
+	t.Helper()
 	seen := &lastAuthorization{next: s.http.Transport}
-	client := s.HTTP(auth.Credential{Username: User, Password: s.Token})
+	client := s.HTTP(credential)
 	client.Client = &http.Client{Transport: seen}
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
 	check(t, err)

@@ -62,11 +62,12 @@ type Server struct {
 	// Token is the operator's: the password of User.
 	Token string
 
-	t    testing.TB
-	http *http.Client
-	cmd  *exec.Cmd
-	log  *buffer
-	done chan error
+	t       testing.TB
+	secrets *secrets
+	http    *http.Client
+	cmd     *exec.Cmd
+	log     *buffer
+	done    chan error
 }
 
 // Start runs a server over plain HTTP until the test ends.
@@ -90,7 +91,9 @@ func start(t testing.TB, scheme string, flags []string) *Server {
 		URL:  scheme + "://" + host,
 		t:    t,
 		log:  &buffer{},
-		done: make(chan error, 1),
+
+		secrets: &secrets{},
+		done:    make(chan error, 1),
 		// The harness asks only whether the server is up; whether its
 		// certificate is good is for the clients to say.
 		http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
@@ -114,6 +117,7 @@ func start(t testing.TB, scheme string, flags []string) *Server {
 	if s.Token == "" {
 		t.Fatal("operator.token is empty")
 	}
+	s.secrets.add(s.Token)
 	return s
 }
 
@@ -166,8 +170,8 @@ func (s *Server) stop() {
 		s.t.Errorf("fairlead serve did not end within %s of SIGTERM: %v", stopLimit, <-s.done)
 	}
 	log := s.log.String()
-	if s.Token != "" && strings.Contains(log, s.Token) {
-		s.t.Error("the server's log holds the operator's token")
+	if s.secrets.in(log) {
+		s.t.Error("the server's log holds a token")
 	}
 	for _, line := range faults(log) {
 		s.t.Errorf("the server failed: %s", line)
@@ -182,7 +186,9 @@ func (s *Server) stop() {
 func faults(log string) []string {
 	var found []string
 	for line, e := range entries(log) {
-		if e.Level == "ERROR" || e.Status >= http.StatusInternalServerError {
+		// A client that gave up reads no answer: its request has no fault.
+		left := e.Status == http.StatusServiceUnavailable && strings.Contains(e.Error, context.Canceled.Error())
+		if e.Level == "ERROR" || e.Status >= http.StatusInternalServerError && !left {
 			found = append(found, line)
 		}
 	}
@@ -200,10 +206,43 @@ func (s *Server) Answered(method, path string, status int) int {
 	return n
 }
 
+// Stored counts the manifests that the server took into a repository.
+func (s *Server) Stored(repo string) int { return s.created(repo, "manifest-put", http.StatusCreated) }
+
+// Begun counts the uploads that were begun in a repository.
+func (s *Server) Begun(repo string) int { return s.created(repo, "upload-begin", http.StatusAccepted) }
+
+func (s *Server) created(repo, route string, status int) int {
+	n := 0
+	for _, e := range entries(s.log.String()) {
+		if e.Repo == repo && e.Route == route && e.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
 // entry is what the tests look at in a line of the server's log.
 type entry struct {
 	Level, Method, Path string
+	Route, Repo, Error  string
 	Status              int
+	In                  int64
+}
+
+// Received is how many bytes of blobs clients sent to a repository, and how
+// many blobs they mounted there instead.
+func (s *Server) Received(repo string) (sent int64, mounted int) {
+	for _, e := range entries(s.log.String()) {
+		switch {
+		case e.Repo != repo:
+		case e.Route == "upload-mount" && e.Status == http.StatusCreated:
+			mounted++
+		case strings.HasPrefix(e.Route, "upload-"):
+			sent += e.In
+		}
+	}
+	return sent, mounted
 }
 
 func entries(log string) iter.Seq2[string, entry] {
@@ -222,10 +261,16 @@ func entries(log string) iter.Seq2[string, entry] {
 
 func freePort(t testing.TB) string {
 	t.Helper()
+	l := listen(t)
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("looking for a free port: %v", err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return l
 }

@@ -30,6 +30,13 @@ func (tool *Tool) TypedRefused(line string, args ...string) {
 	}
 }
 
+// TryTyped is Try with a password typed.
+func (tool *Tool) TryTyped(line string, args ...string) (said string, ok bool) {
+	tool.home.t.Helper()
+	_, all, err := tool.typed(line, args)
+	return all, err == nil
+}
+
 func (tool *Tool) typed(line string, args []string) (stdout, all string, err error) {
 	t := tool.home.t
 	t.Helper()

@@ -27,16 +27,16 @@ type Home struct {
 	// Dir is the HOME of the programs.
 	Dir string
 
-	t      testing.TB
-	env    []string
-	secret string
+	t       testing.TB
+	env     []string
+	secrets *secrets
 }
 
 // Home makes a world in which nothing is logged in to the server.
 func (s *Server) Home(t testing.TB) *Home {
 	t.Helper()
 	dir := t.TempDir()
-	h := &Home{Dir: dir, t: t, secret: s.Token}
+	h := &Home{Dir: dir, t: t, secrets: s.secrets}
 	for _, sub := range []string{"tmp", "run", "docker", ".config/containers"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatalf("making a home: %v", err)
@@ -187,6 +187,13 @@ func (tool *Tool) Fails(stdin io.Reader, args ...string) string {
 	return all
 }
 
+// Try gives everything the program said, and whether it succeeded.
+func (tool *Tool) Try(stdin io.Reader, args ...string) (said string, ok bool) {
+	tool.home.t.Helper()
+	_, all, err := tool.run(stdin, args)
+	return all, err == nil
+}
+
 // Works tells whether the program succeeds.
 func (tool *Tool) Works(args ...string) bool {
 	_, _, err := tool.run(nil, args)
@@ -221,10 +228,8 @@ func (tool *Tool) Command(args ...string) (*exec.Cmd, context.CancelFunc) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	for _, s := range slices.Concat(cmd.Args, cmd.Env) {
-		if h.secret != "" && strings.Contains(s, h.secret) {
-			h.t.Fatalf("%s would get the secret on its command line or in its environment", tool.name)
-		}
+	if h.secrets.in(strings.Join(slices.Concat(cmd.Args, cmd.Env), "\n")) {
+		h.t.Fatalf("%s would get a secret on its command line or in its environment", tool.name)
 	}
 	return cmd, cancel
 }
