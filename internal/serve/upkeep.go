@@ -28,7 +28,6 @@ import (
 // Upkeep looks after an open registry, for the management API and the command
 // line: it says what local and backup do in the API's shapes.
 type Upkeep struct {
-
 	c        config.Config
 	registry *local.Registry
 	source   func(ctx context.Context) (backup.Source, error)
