@@ -159,16 +159,14 @@ func (x *exchange) sendSmall(status int, body io.Reader, n int64) error {
 // what fails now breaks the connection, and the client sees a short body.
 func (x *exchange) sendLarge(w io.Writer, body io.Reader, n int64) bool {
 	limit := http.NewResponseController(x.w).SetWriteDeadline
-	x.watchBody(limit)
+	x.watchBody(x.stopSending)
 	size := int64(firstStep)
 	for n > 0 {
 		step, began := min(n, size), time.Now()
 		x.until(limit, began.Add(answerTime))
 		_, err := io.CopyN(w, body, step)
-		lost := x.ended()
-		if lost != nil {
+		if lost := x.ended(); lost != nil {
 			err = lost
-			x.cut()
 		}
 		if err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)

@@ -44,7 +44,7 @@ func (x *exchange) readUntil(t time.Time) {
 // cannot be read is the client's error and not ours, and a token that is
 // revoked meanwhile ends it.
 func (x *exchange) body() io.Reader {
-	x.watchBody(http.NewResponseController(x.w).SetReadDeadline)
+	x.watchBody(x.stopReading)
 	return &patience{x: x}
 }
 

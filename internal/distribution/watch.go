@@ -1,6 +1,7 @@
 package distribution
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -16,20 +17,18 @@ import (
 const lookAgain = 500 * time.Millisecond
 
 // watch looks at the token while a body is under way, also while the client
-// sends or takes nothing: what waits for it then is woken by a deadline that
-// has passed.
+// sends or takes nothing.
 type watch struct {
 	x     *exchange
-	wake  func(time.Time) error
+	wake  func() // ends what waits for the client
 	mu    sync.Mutex
 	timer *time.Timer
 	over  bool  // the request has been answered: its connection may serve another
 	cause error // why the body must end
 }
 
-// watchBody begins to look, once; unwatch ends it. wake sets the deadline of
-// what the body waits for.
-func (x *exchange) watchBody(wake func(time.Time) error) {
+// watchBody begins to look, once; unwatch ends it.
+func (x *exchange) watchBody(wake func()) {
 	if x.watch != nil || x.credential == "" {
 		return
 	}
@@ -58,7 +57,7 @@ func (w *watch) look() {
 	case w.over:
 	case err != nil:
 		w.cause = err
-		_ = w.wake(time.Unix(1, 0)) // not every writer has deadlines; then a look after each step must do
+		w.wake()
 	default:
 		w.timer.Reset(lookAgain)
 	}
@@ -104,19 +103,35 @@ func (x *exchange) lost() error {
 	return nil
 }
 
-// cut ends the connection at once: what still waits in the kernel for a slow
-// reader, which may be minutes' worth, is not sent any more. A connection of
-// HTTP/2 has other streams; there only the flow window is sent.
-func (x *exchange) cut() {
-	conn, _, err := http.NewResponseController(x.w).Hijack()
-	if err != nil {
+// past wakes what has it as its deadline.
+var past = time.Unix(1, 0)
+
+// stopReading ends the wait for more of the request's body.
+func (x *exchange) stopReading() {
+	_ = http.NewResponseController(x.w).SetReadDeadline(past) // not every writer has deadlines; then a look after each read must do
+}
+
+// stopSending ends the answer's body. The connection goes at once: what waits
+// in the kernel for a slow reader, which may be minutes' worth, is not sent any
+// more. A connection of HTTP/2 has other streams; of this one no more is sent
+// than its window.
+func (x *exchange) stopSending() {
+	c, ok := x.r.Context().Value(connKey{}).(*net.TCPConn)
+	if !ok || x.r.ProtoMajor > 1 {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(past) // as above
 		return
 	}
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn() // TLS would take leave of the reader first
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
+
+type connKey struct{}
+
+// ConnContext is for the http.Server that serves a Handler: it lets an answer
+// be cut off.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
 	}
-	if t, ok := conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	_ = conn.Close()
+	return context.WithValue(ctx, connKey{}, c)
 }

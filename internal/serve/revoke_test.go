@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -111,7 +112,10 @@ func TestRevocationOverTLS(t *testing.T) {
 	digest := r.large(t, r.bearer(t, acme, all("acme/big")), "acme/big")
 	for _, two := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP2=%t", two), func(t *testing.T) {
-			r.client.Transport = &http.Transport{TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: two}
+			r.client.Transport = &http.Transport{
+				TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: two, DialContext: smallBuffers,
+				HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10},
+			}
 			value, id := r.robot(t, acme)()
 			running := r.traffic(t, r.bearer(t, value, all("acme/big")), "acme/big", digest, 4, 4)
 			begun := time.Now()
@@ -123,6 +127,16 @@ func TestRevocationOverTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// smallBuffers: what a slow client has in its own buffers already, no server
+// can take back.
+func smallBuffers(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if t, ok := c.(*net.TCPConn); ok {
+		err = t.SetReadBuffer(64 << 10)
+	}
+	return c, err
 }
 
 // robot makes a token when it is asked for.
