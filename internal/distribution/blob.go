@@ -21,9 +21,9 @@ const (
 	// smallBlob is sent by one write: below it, sendfile costs more than it
 	// saves.
 	smallBlob = 64 << 10
-	// Steps of a large blob, in bytes. Between two the token is looked at, so
-	// a step grows only while it takes the client no longer than stepTime. Each
-	// must leave within answerTime, or the client is given up.
+	// Steps of a large blob, in bytes. Each must leave within answerTime, or
+	// the client is given up, so a step grows only while it takes the client no
+	// longer than stepTime.
 	firstStep, lastStep = 256 << 10, 4 << 20
 	stepTime            = 250 * time.Millisecond
 )
@@ -155,20 +155,20 @@ func (x *exchange) sendSmall(status int, body io.Reader, n int64) error {
 	return nil
 }
 
-// sendLarge copies n bytes in steps, each with a deadline and a look at the
-// token. The header is out:
+// sendLarge copies n bytes in steps, each with a deadline. The header is out:
 // what fails now breaks the connection, and the client sees a short body.
 func (x *exchange) sendLarge(w io.Writer, body io.Reader, n int64) bool {
-	control := http.NewResponseController(x.w)
+	limit := http.NewResponseController(x.w).SetWriteDeadline
+	x.watchBody(x.stopSending)
 	size := int64(firstStep)
 	for n > 0 {
-		if err := x.stillValid(); err != nil {
-			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
-			return false
-		}
 		step, began := min(n, size), time.Now()
-		_ = control.SetWriteDeadline(began.Add(answerTime)) // not every writer has one
-		if _, err := io.CopyN(w, body, step); err != nil {
+		x.until(limit, began.Add(answerTime))
+		_, err := io.CopyN(w, body, step)
+		if lost := x.ended(); lost != nil {
+			err = lost
+		}
+		if err != nil {
 			x.record.Error = fmt.Errorf("send blob %s, %d bytes left: %w", x.req.Digest, n, err)
 			return false
 		}

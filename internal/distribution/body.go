@@ -37,13 +37,14 @@ func (x *exchange) limitBody() {
 // readUntil sets the deadline for reading, which net/http lifts at the body's
 // end. Not every writer has one.
 func (x *exchange) readUntil(t time.Time) {
-	_ = http.NewResponseController(x.w).SetReadDeadline(t)
+	x.until(http.NewResponseController(x.w).SetReadDeadline, t)
 }
 
 // body is the request's body. A client that stops sending is given up, what
 // cannot be read is the client's error and not ours, and a token that is
 // revoked meanwhile ends it.
 func (x *exchange) body() io.Reader {
+	x.watchBody(x.stopReading)
 	return &patience{x: x}
 }
 
@@ -62,13 +63,13 @@ func (p *patience) Read(b []byte) (int, error) {
 	if err == io.EOF {
 		return n, err
 	}
+	if lost := p.x.ended(); lost != nil {
+		p.x.w.Header().Set("Connection", "close")
+		return 0, lost
+	}
 	if err != nil {
 		p.x.w.Header().Set("Connection", "close")
 		return n, &bodyError{fmt.Errorf("after %d bytes of this read: %w", n, err)}
-	}
-	if err := p.x.stillValid(); err != nil {
-		p.x.w.Header().Set("Connection", "close")
-		return 0, err
 	}
 	return n, nil
 }

@@ -105,10 +105,9 @@ type exchange struct {
 	viewer guard.Viewer
 	reg    registry.Registry
 	record *observe.Request
-	// credential is the registry token that came, checked when it was last
-	// looked at.
+	// credential is the registry token that came.
 	credential string
-	checked    time.Time
+	watch      *watch // while a body is under way
 }
 
 // ServeHTTP implements http.Handler.
@@ -116,6 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["X-Content-Type-Options"] = nosniff
 	x := &exchange{h: h, w: w, r: r, record: observe.FromContext(r.Context())}
 	x.limitBody()
+	defer x.unwatch()
 	var err error
 	switch r.URL.Path {
 	case "/token":

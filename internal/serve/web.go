@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/config"
+	"fairlead.dev/fairlead/internal/distribution"
 )
 
 const (
@@ -32,6 +33,7 @@ func (s *server) webServer() *http.Server {
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		WriteTimeout:      answerTime,
+		ConnContext:       distribution.ConnContext,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
