@@ -80,7 +80,9 @@ func (r *Registrar) AddToken(ctx context.Context, p access.Principal, s TokenSpe
 	if err != nil {
 		return t, "", false, err
 	}
-	if !added && (t.CreatedBy != p.Name || t.Level != asked.Level || t.Cluster != asked.Cluster || t.State(r.o.Now()) != Active) {
+	same := t.CreatedBy == p.Name && t.Level == asked.Level && t.Cluster == asked.Cluster &&
+		t.Reach.All == asked.Reach.All && slices.Equal(t.Reach.Parts, asked.Reach.Parts)
+	if !added && (!same || t.State(r.o.Now()) != Active) {
 		return Token{}, "", false, oci.Errorf(oci.CodeConflict, "the Idempotency-Key was used for another token (%s): use a new one", t.ID)
 	}
 	value, err = r.value(t)

@@ -23,7 +23,7 @@ const (
 	pulls, pushes = 16, 4
 	// within is what is promised, and slack for a loaded machine.
 	within = 2*time.Second + 500*time.Millisecond
-	large  = 48 << 20
+	large  = 24 << 20
 	sip    = 32 << 10 // each 20 ms
 )
 
@@ -64,16 +64,8 @@ func TestRevocationStopsWhatRuns(t *testing.T) {
 			value, id := c.token()
 			bearer := r.bearer(t, value, all(c.repo))
 			others := r.traffic(t, r.bearer(t, bystander.Value, all("shared/big")), "shared/big", digest, 2, 1)
-			running := r.traffic(t, bearer, c.repo, digest, pulls, c.pushes)
-			begun := time.Now()
-			c.end(id)
-			acknowledged := time.Since(begun)
-			slowest := running.wait(t, begun)
-			t.Logf("acknowledged after %s, the slowest of %d stopped after %s", acknowledged, pulls+c.pushes, slowest)
-			if slowest > within {
-				t.Errorf("the slowest stopped after %s", slowest)
-			}
-			if n := others.stopped(); n != 0 {
+			r.traffic(t, bearer, c.repo, digest, pulls, c.pushes).stops(t, func() { c.end(id) })
+			if n := others.stopped(); n != 0 && !r.starved(t) {
 				t.Errorf("%d of another token's stopped", n)
 			}
 			others.end()
@@ -117,14 +109,9 @@ func TestRevocationOverTLS(t *testing.T) {
 				HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10},
 			}
 			value, id := r.robot(t, acme)()
-			running := r.traffic(t, r.bearer(t, value, all("acme/big")), "acme/big", digest, 4, 4)
-			begun := time.Now()
-			r.must(t, acme, "DELETE", "/api/v1/tokens/"+id, nil, nil)
-			slowest := running.wait(t, begun)
-			t.Logf("the slowest of 8 stopped after %s", slowest)
-			if slowest > within {
-				t.Errorf("the slowest stopped after %s", slowest)
-			}
+			r.traffic(t, r.bearer(t, value, all("acme/big")), "acme/big", digest, 4, 4).stops(t, func() {
+				r.must(t, acme, "DELETE", "/api/v1/tokens/"+id, nil, nil)
+			})
 		})
 	}
 }
@@ -181,10 +168,27 @@ func (r *running) large(t *testing.T, bearer, repo string) string {
 		t.Fatal(err)
 	}
 	digest := string(oci.DigestOf(oci.SHA256, b))
-	if res, body := r.do(t, "POST", "/v2/"+repo+"/blobs/uploads/?digest="+digest, bearer, strings.NewReader(string(b))); res.StatusCode != 201 {
-		t.Fatalf("push: %s %s", res.Status, body)
+	for try := 0; ; try++ {
+		res, body := r.do(t, "POST", "/v2/"+repo+"/blobs/uploads/?digest="+digest, bearer, strings.NewReader(string(b)))
+		if res.StatusCode == 201 {
+			return digest
+		}
+		if try == 5 || !r.starved(t) {
+			t.Fatalf("push: %s %s", res.Status, body)
+		}
+		time.Sleep(time.Second)
 	}
-	return digest
+}
+
+// starved tells whether the machine was so busy that the server could not read
+// its database for two seconds: then it rightly lets nobody go on.
+func (r *running) starved(t *testing.T) bool {
+	t.Helper()
+	was := strings.Contains(r.log.String(), "accounts' tokens are not accepted until")
+	if was {
+		t.Log("the server could not read its database for two seconds, and ended what ran")
+	}
+	return was
 }
 
 // traffic is pulls and pushes that run.
@@ -325,18 +329,25 @@ func (x *traffic) push(ctx context.Context, target string, stalled bool) {
 	<-done
 }
 
-// wait gives how long after begun the last one stopped.
-func (x *traffic) wait(t *testing.T, begun time.Time) time.Duration {
+// stops ends what the traffic lives on, and waits until all of it has stopped,
+// in time.
+func (x *traffic) stops(t *testing.T, end func()) {
 	t.Helper()
+	begun := time.Now()
+	end()
+	acknowledged := time.Since(begun)
 	x.running.Wait()
 	var slowest time.Duration
 	for _, e := range x.ends {
 		slowest = max(slowest, e.Sub(begun))
 	}
+	t.Logf("acknowledged after %s, the slowest of %d stopped after %s", acknowledged, len(x.ends), slowest)
+	if slowest > within {
+		t.Errorf("the slowest stopped after %s", slowest)
+	}
 	for _, f := range x.faults {
 		t.Error(f)
 	}
-	return slowest
 }
 
 func (x *traffic) stopped() int {
