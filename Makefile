@@ -47,8 +47,9 @@ fuzz: ## run each fuzz target for FUZZTIME (1m)
 check: deps ## format, vet, lint, import rules, documents, known vulnerabilities
 	@scripts/check.sh
 
-bench: deps build ## measure Fairlead beside CNCF distribution and nginx
-	@if [ -x scripts/bench.sh ]; then scripts/bench.sh; else go test -run '^$$' -bench . -benchmem ./...; fi
+bench: deps build ## measure Fairlead beside CNCF distribution and nginx, and tokens beside a signature
+	@scripts/bench.sh
+	FAIRLEAD_BENCH=1 go test -count=1 -run TestSpeedOfTokens -v ./internal/serve
 
 clean: ## remove what make built
 	rm -rf bin

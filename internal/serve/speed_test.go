@@ -177,8 +177,8 @@ func median(call func()) time.Duration {
 // cost, beside a signature and an anonymous pull of the same run, among few
 // tenants and among many.
 func TestSpeedOfTokens(t *testing.T) { //nolint:paralleltest // it measures
-	if os.Getenv("FAIRLEAD_LONG") != "1" {
-		t.Skip("FAIRLEAD_LONG=1 runs it: it measures")
+	if os.Getenv("FAIRLEAD_BENCH") != "1" {
+		t.Skip("make bench runs it: it measures")
 	}
 	few, dir := newBare(t, t.TempDir()), t.TempDir()
 	first := newBare(t, dir)
