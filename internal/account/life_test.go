@@ -255,7 +255,7 @@ func TestDirectoryFailsClosed(t *testing.T) {
 	_, value, p := h.token(t, admin, account.TokenSpec{All: true})
 	done := make(chan error, 1)
 	go func() { done <- h.dir.Run(t.Context()) }()
-	t.Cleanup(func() { <-done })
+	t.Cleanup(func() { _ = <-done })
 	h.failing.Store(true)
 	await := func(alive bool, within time.Duration) {
 		t.Helper()
