@@ -255,7 +255,11 @@ func TestDirectoryFailsClosed(t *testing.T) {
 	_, value, p := h.token(t, admin, account.TokenSpec{All: true})
 	done := make(chan error, 1)
 	go func() { done <- h.dir.Run(t.Context()) }()
-	t.Cleanup(func() { _ = <-done })
+	t.Cleanup(func() {
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
 	h.failing.Store(true)
 	await := func(alive bool, within time.Duration) {
 		t.Helper()
