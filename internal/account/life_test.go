@@ -257,7 +257,7 @@ func TestDirectoryFailsClosed(t *testing.T) {
 	go func() { done <- h.dir.Run(t.Context()) }()
 	t.Cleanup(func() {
 		if err := <-done; err != nil {
-			t.Error(err)
+			t.Errorf("Run: %v", err)
 		}
 	})
 	h.failing.Store(true)
@@ -270,6 +270,9 @@ func TestDirectoryFailsClosed(t *testing.T) {
 		}
 	}
 	await(false, 4*time.Second)
+	if h.Known(p) || !h.Known(h.operator) {
+		t.Error("that is known, or the operator is not")
+	}
 	if _, err := h.Authenticate(t.Context(), "token", value); !errors.Is(err, account.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}

@@ -166,6 +166,9 @@ func (op *Operator) Alive(tokenID string) bool {
 	return !op.closed.Load() && op.current.Load().tokenID == tokenID
 }
 
+// Open tells whether the operator's file could be read lately.
+func (op *Operator) Open() bool { return !op.closed.Load() }
+
 // Run reads the file again and again until ctx ends, and then returns nil. A
 // replaced token is in force within a second. A failing read is repeated
 // sooner; once the last good one is two seconds old nobody is alive any more

@@ -56,6 +56,12 @@ func (s *SignIn) Alive(p access.Principal) bool {
 	}
 }
 
+// Known tells whether Alive knows, for a principal: otherwise nobody is alive
+// until what was revoked can be read again.
+func (s *SignIn) Known(p access.Principal) bool {
+	return p.Kind == access.Operator && s.operator.Open() || p.Kind == access.Account && s.directory.Open()
+}
+
 // Authenticate checks a user name and a token's value. Who has the value of a
 // token that ended is told why; nobody else is told anything.
 //

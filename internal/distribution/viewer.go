@@ -42,6 +42,8 @@ func (x *exchange) verify(raw string) (_ token.Claims, expired bool, _ error) {
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return claims, true, nil
+	case errors.Is(err, token.ErrUnknown):
+		return claims, false, oci.Errorf(oci.CodeUnavailable, "%s: try again", token.ErrUnknown.Error())
 	case errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrRevoked):
 		return claims, false, &badToken{err}
 	}

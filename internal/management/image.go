@@ -115,7 +115,7 @@ func (d *Desk) Images(ctx context.Context, p access.Principal, q v1.PlaceQuery) 
 func imageOf(r local.ImageInfo) v1.Image {
 	return v1.Image{
 		Repository: string(r.Repo), Namespace: r.Repo.Namespace(), Tag: string(r.Tag), Digest: string(r.Digest),
-		MediaType: r.MediaType, Artifact: r.Artifact, Pushed: r.Pushed.UTC(), Updated: r.Updated.UTC(), Size: r.Size,
+		MediaType: r.MediaType, Artifact: artifact(r.Artifact), Pushed: r.Pushed.UTC(), Updated: r.Updated.UTC(), Size: r.Size,
 		Pulls: r.Pulls, LastPull: optional(r.LastPull),
 	}
 }
@@ -139,7 +139,7 @@ func (d *Desk) Digests(ctx context.Context, p access.Principal, q v1.DigestQuery
 	rows, next, err := d.o.Overview.DigestPage(ctx, repo, before, q.Limit)
 	for _, r := range rows {
 		out.Items = append(out.Items, v1.Digest{
-			Repository: string(r.Repo), Digest: string(r.Digest), MediaType: r.MediaType, Artifact: r.Artifact, Pushed: r.Pushed.UTC(),
+			Repository: string(r.Repo), Digest: string(r.Digest), MediaType: r.MediaType, Artifact: artifact(r.Artifact), Pushed: r.Pushed.UTC(),
 			Tags: texts(r.Tags), Subject: string(r.Subject), Parents: r.Parents, Referrers: r.Referrers, Size: r.Size,
 			Pulls: r.Pulls, LastPull: optional(r.LastPull),
 		})
@@ -148,6 +148,14 @@ func (d *Desk) Digests(ctx context.Context, p access.Principal, q v1.DigestQuery
 		out.Next = strconv.FormatInt(next, 10)
 	}
 	return out, err
+}
+
+// artifact is the type of what is no image, "" for an image.
+func artifact(t string) string {
+	if imageConfig[t] {
+		return ""
+	}
+	return t
 }
 
 func texts[T ~string](in []T) []string {

@@ -95,14 +95,20 @@ func TestForeignIDs(t *testing.T) {
 	if len(trash.Items) != 1 || trash.Items[0].ID != 1 {
 		t.Fatalf("the trash: %+v", trash)
 	}
-	operations := r.operations(t)
-	for id, op := range operations {
+	operations, tried := r.operations(t), false
+	// The trail first: later it has mallory's own refusals, about both.
+	for _, id := range append([]string{"listAudit"}, slices.Sorted(maps.Keys(operations))...) {
+		op := operations[id]
 		if slices.Contains(harmless, id) || strings.HasPrefix(op.path, "/api/v1/upkeep/") {
 			continue // the socket's operations are not served here: see below
 		}
 		if len(tries[id]) == 0 {
 			t.Errorf("%s is never tried from another account", id)
 		}
+		if id == "listAudit" && tried {
+			continue
+		}
+		tried = true
 		for _, try := range tries[id] {
 			r.foreign(t, id, op, try, mallory, foreign, absent)
 		}

@@ -251,7 +251,7 @@ func (s *server) build() error {
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 		Policy:        s.house.policy,
-		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: s.house.signIn.Alive}),
+		Verifier:      token.NewVerifier(token.VerifierOptions{Service: service, Keys: s.keys, Alive: s.house.signIn.Alive, Known: s.house.signIn.Known}),
 		Minter:        token.NewMinter(token.MinterOptions{Service: service, Keys: s.keys, Lifetime: s.c.TokenLifetime}),
 		Authenticator: s.house.gate,
 		Anonymous:     s.c.AnonymousPublic,

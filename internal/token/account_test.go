@@ -103,3 +103,20 @@ func TestLargestReachFits(t *testing.T) {
 		t.Errorf("%d bytes: %v", len(raw), err)
 	}
 }
+
+// TestUnknownIsNotRevoked: when nobody knows who is alive, nobody is let in,
+// and nobody is told that a token was revoked.
+func TestUnknownIsNotRevoked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	raw, _ := h.mint(t, pullPush())
+	for known, want := range map[bool]error{false: token.ErrUnknown, true: token.ErrRevoked} {
+		v := token.NewVerifier(token.VerifierOptions{
+			Issuer: issuer, Service: service, Keys: h.keys, Now: h.now,
+			Alive: func(access.Principal) bool { return false }, Known: func(access.Principal) bool { return known },
+		})
+		if c, err := v.Verify(t.Context(), raw); !errors.Is(err, want) || c.Scopes != nil {
+			t.Errorf("known %v: %+v, %v", known, c, err)
+		}
+	}
+}

@@ -37,6 +37,9 @@ var (
 	ErrInvalid = errors.New("the registry token is not valid")
 	// ErrExpired: it was one, and everything else about it still holds.
 	ErrExpired = errors.New("the registry token has expired")
+	// ErrUnknown: whether the Fairlead token is still alive cannot be told at
+	// present.
+	ErrUnknown = errors.New("whether the registry token is still valid cannot be told at the moment")
 	// ErrRevoked: the Fairlead token it was minted from is no longer alive.
 	ErrRevoked = errors.New("the registry token was minted from a token that is no longer valid")
 )
@@ -53,6 +56,8 @@ type VerifierOptions struct {
 	// valid (but for its expiry); it is asked for each request and answers
 	// from memory. nil: none is.
 	Alive func(access.Principal) bool
+	// Known tells whether Alive knows at present; nil: always.
+	Known func(access.Principal) bool
 	// CacheSize in tokens; 0 is DefaultCacheSize.
 	CacheSize int
 }
@@ -83,7 +88,7 @@ func NewVerifier(o VerifierOptions) *Verifier {
 
 // Verify reads a raw registry token.
 //
-// Errors: ErrInvalid; ErrRevoked; ErrExpired, with the Claims: everything else
+// Errors: ErrInvalid; ErrRevoked; ErrUnknown; ErrExpired, with the Claims: everything else
 // was checked, so that an upload which was begun in time may be finished.
 // Others are failures of Keys.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
@@ -113,6 +118,9 @@ func (v *Verifier) current(c Claims) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: it is from the future", ErrInvalid)
 	}
 	if c.Principal.Kind != access.Anonymous && !v.o.Alive(c.Principal) {
+		if v.o.Known != nil && !v.o.Known(c.Principal) {
+			return Claims{}, ErrUnknown
+		}
 		return Claims{}, ErrRevoked
 	}
 	if !now.Before(c.Expires.Add(Horizon)) {
