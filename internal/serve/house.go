@@ -52,8 +52,6 @@ func (s *server) buildHouse() error {
 		return err
 	}
 	h.policy = access.NewPolicy(access.Options{Namespaces: h.directory, AnonymousPublic: s.c.AnonymousPublic})
-	h.signIn = account.NewSignIn(s.operator, h.directory, s.values, s.database.Accounts)
-	h.gate = newGate(h.signIn, s.recorded, h.tally.Used)
 	h.registrar = account.NewRegistrar(account.RegistrarOptions{
 		Store: s.database.Accounts, Directory: h.directory, Keys: s.values, Reserved: s.c.TrashRetention, Record: s.recorded,
 	})
@@ -62,14 +60,23 @@ func (s *server) buildHouse() error {
 		Lines: s.database.Audit, Policy: h.policy, Audited: s.audit, Record: s.recorded, Version: s.o.Version,
 		View: func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 	})
-	h.api = admin.New(admin.Options{Service: h.desk, Authenticate: h.gate.Request, Version: s.o.Version})
 	return nil
 }
 
-// operatorAsks is who asks on the control socket: its file is the credential.
-func operatorAsks(*http.Request) (access.Principal, error) {
-	return access.Principal{Kind: access.Operator, TokenID: "control-socket", Name: admin.Actor}, nil
+// openDoors lets accounts in, over the network.
+func (s *server) openDoors() {
+	h := s.house
+	h.signIn = account.NewSignIn(s.operator, h.directory, s.values, s.database.Accounts)
+	h.gate = newGate(h.signIn, s.recorded, h.tally.Used)
+	h.api = admin.New(admin.Options{Service: h.desk, Authenticate: h.gate.Request, Version: s.o.Version})
 }
+
+// theOperator is who acts on the data folder itself: by the control socket, or
+// without a server. The folder's permissions are the credential.
+var theOperator = access.Principal{Kind: access.Operator, TokenID: "control-socket", Name: admin.Actor}
+
+// operatorAsks is who asks on the control socket.
+func operatorAsks(*http.Request) (access.Principal, error) { return theOperator, nil }
 
 // pulled counts a pull, or notes that a tag was looked up.
 func (s *server) pulled(p access.Principal, repo oci.Repo, ref oci.Ref, digest oci.Digest, head bool) {

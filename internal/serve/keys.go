@@ -26,7 +26,7 @@ func noServer() error {
 // Keys lists the server keys, the current ones first.
 func (u *Upkeep) Keys(ctx context.Context) (v1.ServerKeys, error) {
 	out := v1.ServerKeys{Items: []v1.ServerKey{}}
-	if u.house == nil {
+	if u.signing == nil {
 		return out, noServer()
 	}
 	for _, k := range u.values.List() {
@@ -50,7 +50,7 @@ func (u *Upkeep) Keys(ctx context.Context) (v1.ServerKeys, error) {
 // RotateKeys makes a new key of each purpose. The former ones stay good until
 // they are retired.
 func (u *Upkeep) RotateKeys(ctx context.Context) (v1.ServerKeys, error) {
-	if u.house == nil {
+	if u.signing == nil {
 		return v1.ServerKeys{}, noServer()
 	}
 	value, err := u.values.Add()
@@ -61,7 +61,7 @@ func (u *Upkeep) RotateKeys(ctx context.Context) (v1.ServerKeys, error) {
 	if err != nil {
 		return v1.ServerKeys{}, err
 	}
-	l := account.Line(ctx, u.operator(), "key.rotate")
+	l := account.Line(ctx, theOperator, "key.rotate")
 	l.Target, l.Detail = value.ID, "registry tokens are signed with "+signing.ID
 	u.record(ctx, l)
 	return u.Keys(ctx)
@@ -69,13 +69,13 @@ func (u *Upkeep) RotateKeys(ctx context.Context) (v1.ServerKeys, error) {
 
 // RetireKey ends the trust in a key of either purpose.
 func (u *Upkeep) RetireKey(ctx context.Context, o v1.RetireOptions) (v1.RetireReport, error) {
-	if u.house == nil {
+	if u.signing == nil {
 		return v1.RetireReport{}, noServer()
 	}
 	err := u.signing.Retire(ctx, o.ID)
 	switch {
 	case err == nil:
-		l := account.Line(ctx, u.operator(), "key.retire")
+		l := account.Line(ctx, theOperator, "key.retire")
 		l.Target = o.ID
 		u.record(ctx, l)
 		return v1.RetireReport{ID: o.ID, Purpose: forTokens}, nil
@@ -84,7 +84,7 @@ func (u *Upkeep) RetireKey(ctx context.Context, o v1.RetireOptions) (v1.RetireRe
 	case !errors.Is(err, token.ErrNoKey):
 		return v1.RetireReport{}, err
 	}
-	n, err := u.house.registrar.RetireKey(ctx, u.operator(), o.ID, o.Revoke)
+	n, err := u.house.registrar.RetireKey(ctx, theOperator, o.ID, o.Revoke)
 	if err != nil {
 		return v1.RetireReport{}, fmt.Errorf("retire a key: %w", err)
 	}

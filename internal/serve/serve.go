@@ -248,6 +248,7 @@ func (s *server) build() error {
 	if err := s.buildHouse(); err != nil {
 		return err
 	}
+	s.openDoors()
 	s.handler = distribution.New(distribution.Options{
 		View:          func(v guard.Viewer) registry.Registry { return guard.New(s.registry, v) },
 		Policy:        s.house.policy,

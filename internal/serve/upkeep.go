@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	v1 "fairlead.dev/fairlead/api/v1"
-	"fairlead.dev/fairlead/internal/access"
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/audit"
@@ -32,17 +32,11 @@ type Upkeep struct {
 	registry *local.Registry
 	source   func(ctx context.Context) (backup.Source, error)
 	secrets  func() (map[string]string, error)
+	house    *house
 	// Of a server that runs; nil otherwise.
-	house   *house
 	values  *account.ValueKeys
 	signing *token.FileKeys
 	record  func(context.Context, audit.Line)
-}
-
-// operator acts by the control socket.
-func (u *Upkeep) operator() access.Principal {
-	p, _ := operatorAsks(nil)
-	return p
 }
 
 var _ admin.Upkeep = (*Upkeep)(nil)
@@ -54,15 +48,20 @@ func OpenUpkeep(ctx context.Context, c config.Config, log io.Writer) (admin.Upke
 		return nil, nil, fmt.Errorf("there is no registry in %s: %w; name its folder with --data", c.Data, err)
 	}
 	s := &server{o: Options{Config: c, Log: log, Out: io.Discard}, c: c}
+	s.o.Config.LogLevel = max(s.o.Config.LogLevel, config.LogLevel(slog.LevelWarn)) // a command says by itself what it did
 	s.log = newLogger(s.o)
 	for _, step := range []func(context.Context) error{s.openFolder, s.openStores} {
 		if err := step(ctx); err != nil {
 			return nil, nil, errors.Join(err, s.close())
 		}
 	}
-	if err := s.buildRegistry(); err != nil {
+	if err := errors.Join(s.buildRegistry(), s.buildHouse()); err != nil {
 		return nil, nil, errors.Join(err, s.close())
 	}
+	s.closers = append(s.closers, func() error {
+		s.house.audit.Flush(context.WithoutCancel(ctx))
+		return nil
+	})
 	return admin.Checked(s.upkeep()), s.close, nil
 }
 
@@ -72,11 +71,6 @@ func (s *server) upkeep() *Upkeep {
 		c: s.c, registry: s.registry, source: s.backupSource, secrets: s.secretFiles,
 		house: s.house, values: s.values, signing: s.keys, record: s.recorded,
 	}
-}
-
-// operatorActs notes the operator as who acts.
-func operatorActs(ctx context.Context) context.Context {
-	return registry.WithActor(ctx, admin.Actor)
 }
 
 func progress(tell func(v1.Progress)) func(step string, done, total, bytes int64) {
@@ -100,126 +94,43 @@ func (u *Upkeep) Sweep(ctx context.Context, o v1.SweepOptions, tell func(v1.Prog
 	}, err
 }
 
-// cursor reads where a page that goes down by ID begins.
-func cursor(next string) (before int64, err error) {
-	if next == "" {
-		return 0, nil
-	}
-	before, err = strconv.ParseInt(next, 10, 64)
-	if err != nil || before <= 0 {
-		return 0, oci.Errorf(oci.CodeRequestInvalid, "next is %q: it must be the next of the page before", oci.Clip(next))
-	}
-	return before, nil
-}
-
 // Trash lists what was deleted, newest first.
 func (u *Upkeep) Trash(ctx context.Context, q v1.TrashQuery) (v1.TrashPage, error) {
-	out := v1.TrashPage{Items: []v1.TrashEntry{}}
-	before, err := cursor(q.Next)
-	if err != nil {
-		return out, err
-	}
-	f, n := local.TrashFilter{Repo: oci.Repo(q.Repository), Namespace: q.Namespace, Name: q.Name}, q.Limit
-	entries, err := u.registry.Trash(ctx, f, before, n+1)
-	if err != nil {
-		return out, err
-	}
-	if len(entries) > n {
-		entries = entries[:n]
-		out.Next = strconv.FormatInt(entries[n-1].ID, 10)
-	}
-	for _, e := range entries {
-		out.Items = append(out.Items, u.entry(e))
-	}
-	return out, nil
-}
-
-func (u *Upkeep) entry(e local.TrashEntry) v1.TrashEntry {
-	return v1.TrashEntry{
-		ID: e.ID, Kind: string(e.Kind), Repository: string(e.Repo), Name: e.Name,
-		Deleted: e.Deleted.UTC(), DeletedBy: e.By, Expires: u.registry.Expires(e).UTC(),
-		Manifests: e.Manifests, Tags: e.Tags, Bytes: e.Bytes,
-	}
-}
-
-// find is the entry by its ID, or the newest one that holds what is named.
-func (u *Upkeep) find(ctx context.Context, o v1.RestoreOptions) (local.TrashEntry, error) {
-	f, before := local.TrashFilter{Repo: oci.Repo(o.Repository), Namespace: o.Namespace, Name: o.Name}, int64(0)
-	if o.ID != 0 {
-		f, before = local.TrashFilter{}, o.ID+1
-	}
-	entries, err := u.registry.Trash(ctx, f, before, 1)
-	if err != nil {
-		return local.TrashEntry{}, err
-	}
-	if len(entries) == 0 || o.ID != 0 && entries[0].ID != o.ID {
-		return local.TrashEntry{}, oci.Errorf(oci.CodeManifestUnknown, "the trash holds nothing of that: fairlead trash list shows what it holds")
-	}
-	return entries[0], nil
+	return u.house.desk.TrashOf(ctx, theOperator, q)
 }
 
 // Restore brings back what was deleted.
 func (u *Upkeep) Restore(ctx context.Context, o v1.RestoreOptions) (v1.RestoreReport, error) {
-	e, err := u.find(ctx, o)
-	if err != nil {
-		return v1.RestoreReport{}, err
-	}
-	r, err := u.registry.Restore(operatorActs(ctx), e.ID, o.Overwrite)
-	if err != nil {
-		return v1.RestoreReport{}, err
-	}
-	out := v1.RestoreReport{Entry: u.entry(e), Manifests: r.Manifests, Tags: r.Tags}
-	for _, c := range r.Conflicts {
-		out.Conflicts = append(out.Conflicts, v1.TagConflict{
-			Repository: string(c.Repo), Tag: string(c.Tag), Trashed: string(c.Trashed), Current: string(c.Current),
-		})
-	}
-	return out, nil
+	return u.house.desk.RestoreFor(ctx, theOperator, o)
 }
 
 // Purge forgets entries for good.
 func (u *Upkeep) Purge(ctx context.Context, o v1.PurgeOptions) (v1.PurgeReport, error) {
-	if o.All {
-		n, err := u.registry.PurgeAll(ctx)
-		return v1.PurgeReport{Entries: n}, err
-	}
-	return v1.PurgeReport{Entries: 1}, u.registry.Purge(ctx, o.ID)
+	return u.house.desk.PurgeFor(ctx, theOperator, o)
 }
 
 // Remove moves a repository or a namespace to the trash.
 func (u *Upkeep) Remove(ctx context.Context, o v1.RemoveOptions) (v1.TrashEntry, error) {
-	var e local.TrashEntry
+	var r v1.Removed
 	var err error
 	if o.Repository != "" {
-		e, err = u.registry.DeleteRepository(operatorActs(ctx), oci.Repo(o.Repository))
+		r, err = u.house.desk.RemoveRepository(ctx, theOperator, o.Repository, false)
 	} else {
-		e, err = u.registry.DeleteNamespace(operatorActs(ctx), o.Namespace)
+		r, err = u.house.desk.RemoveNamespace(ctx, theOperator, o.Namespace, false)
 	}
-	return u.entry(e), err
+	if err != nil {
+		return v1.TrashEntry{}, err
+	}
+	page, err := u.Trash(ctx, v1.TrashQuery{Next: strconv.FormatInt(r.TrashID+1, 10), Limit: 1})
+	if err != nil || len(page.Items) == 0 {
+		return v1.TrashEntry{}, err
+	}
+	return page.Items[0], nil
 }
 
 // History lists the moves of tags, newest first.
 func (u *Upkeep) History(ctx context.Context, q v1.HistoryQuery) (v1.HistoryPage, error) {
-	out := v1.HistoryPage{Items: []v1.TagMove{}}
-	before, err := cursor(q.Next)
-	if err != nil {
-		return out, err
-	}
-	n := q.Limit
-	moves, err := u.registry.TagMoves(ctx, oci.Repo(q.Repository), oci.Tag(q.Tag), before, n+1)
-	if err != nil {
-		return out, err
-	}
-	if len(moves) > n {
-		moves = moves[:n]
-		out.Next = strconv.FormatInt(moves[n-1].ID, 10)
-	}
-	for _, m := range moves {
-		out.Items = append(out.Items, v1.TagMove{
-			Repository: string(m.Repo), Tag: string(m.Tag), At: m.At.UTC(), By: m.By, From: string(m.From), To: string(m.To),
-		})
-	}
-	return out, nil
+	return u.house.desk.HistoryOf(ctx, theOperator, q)
 }
 
 // Fsck checks rows and bytes against each other.
