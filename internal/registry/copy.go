@@ -69,8 +69,11 @@ func (c *copying) manifest(ctx context.Context, m oci.Manifest, tag oci.Tag, dep
 	if _, err := c.reg.PutManifest(ctx, c.to, put); err != nil {
 		return err
 	}
+	if c.from == c.to {
+		return nil // only the tag is new
+	}
 	c.n.Manifests++
-	if !c.referrers || c.from == c.to {
+	if !c.referrers {
 		return nil
 	}
 	for r, err := range c.reg.Referrers(ctx, c.from, m.Digest, Filter{}) {
