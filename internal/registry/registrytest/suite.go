@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Registry) {
 		{"deletes", testDeletes},
 		{"blob that a manifest needs", testBlobNeeded},
 		{"referrers", testReferrers},
+		{"copy", testCopy},
 		{"repositories do not see each other", testIsolation},
 		{"lists page", testPaging},
 		{"unknown names", testUnknown},
