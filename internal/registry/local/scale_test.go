@@ -225,6 +225,9 @@ func (p *pushing) image(name string, repo oci.Repo) error {
 		if _, err := u.Commit(ctx, d); err != nil {
 			return err
 		}
+		if err := u.Close(); err != nil { // it holds the key until then
+			return err
+		}
 		p.took[p.swept.Load()].add(time.Since(start))
 		blobs = append(blobs, oci.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: d, Size: layerSize})
 		p.blobs.Add(1)
