@@ -214,12 +214,28 @@ func (s *Server) Begun(repo string) int { return s.created(repo, "upload-begin",
 
 func (s *Server) created(repo, route string, status int) int {
 	n := 0
-	for _, e := range entries(s.log.String()) {
+	for _, e := range entries(s.settled()) {
 		if e.Repo == repo && e.Route == route && e.Status == status {
 			n++
 		}
 	}
 	return n
+}
+
+// settled is the log once nothing was added for a while: a request's line is
+// written after its answer, so that a client may be ahead of it.
+func (s *Server) settled() string {
+	const still, most = 100 * time.Millisecond, 5 * time.Second
+	text := s.log.String()
+	for end := time.Now().Add(most); time.Now().Before(end); {
+		time.Sleep(still)
+		next := s.log.String()
+		if len(next) == len(text) {
+			break
+		}
+		text = next
+	}
+	return text
 }
 
 // entry is what the tests look at in a line of the server's log.
@@ -233,7 +249,7 @@ type entry struct {
 // Received is how many bytes of blobs clients sent to a repository, and how
 // many blobs they mounted there instead.
 func (s *Server) Received(repo string) (sent int64, mounted int) {
-	for _, e := range entries(s.log.String()) {
+	for _, e := range entries(s.settled()) {
 		switch {
 		case e.Repo != repo:
 		case e.Route == "upload-mount" && e.Status == http.StatusCreated:
