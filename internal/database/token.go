@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -125,7 +126,7 @@ func (s *Accounts) AddToken(ctx context.Context, t account.Token, requestKey str
 		}
 		if requestKey != "" {
 			made, err = readToken(ctx, c.tx, tokenByRequest, t.AccountID, requestKey)
-			if err == nil || err != account.ErrNotFound { //nolint:errorlint // readToken's own
+			if !errors.Is(err, account.ErrNotFound) {
 				return err
 			}
 		}

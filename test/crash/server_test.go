@@ -19,9 +19,8 @@ import (
 )
 
 const (
-	// startLimit is how quick a start after a crash must be, on a machine that
-	// does other work, too; mostly it is a tenth of a second.
-	startLimit = 10 * time.Second
+	// startLimit is how quick a start after a crash must be.
+	startLimit = 2 * time.Second
 	// patience is how long a start is waited for before it is given up.
 	patience = 30 * time.Second
 )
