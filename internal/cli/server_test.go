@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,16 +61,23 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	data := ts.MkAbs(args[0])
 	cmd := exec.Command("fairlead", append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json"}, args[1:]...)...)
+	// A campaign's own variables (FAIRLEAD_LONG, ...) are none of the program's.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAIRLEAD_") })
 	log, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	serversOf(ts)[data] = cmd
 	ts.Defer(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	up := make(chan string, 1)
+	var said strings.Builder
 	go func() {
 		lines := bufio.NewScanner(log)
-		for lines.Scan() {
+		for serving := false; lines.Scan(); {
+			if !serving {
+				said.WriteString(lines.Text() + "\n")
+			}
 			if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
+				serving = true
 				up <- m[1]
 			}
 		}
@@ -77,7 +85,7 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 	host, ok := <-up
 	if !ok {
-		ts.Fatalf("the server does not come up")
+		ts.Fatalf("the server does not come up:\n%s", said.String())
 	}
 	ts.Setenv("REGISTRY", host)
 }
