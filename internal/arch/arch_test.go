@@ -31,7 +31,7 @@ func TestTheRulesBite(t *testing.T) {
 		"pure room, SQL":                  {one("internal/oci", "database/sql"), "table-testable"},
 		"pure room, os":                   {one("internal/oci/wire", "os"), "table-testable"},
 		"pure room, HTTP through another": {pkg{path: "internal/oci", imports: []string{"mime/multipart"}, deps: []string{"mime/multipart", "net/http"}}, "imports net/http"},
-		"pure plan, HTTP":                 {one("internal/kube/pullsecret", "net/http"), "table-testable"},
+		"pure plan, HTTP":                 {one("internal/pullsecret", "net/http"), "table-testable"},
 		"surface, database":               {one("internal/distribution", "internal/database"), "already guarded"},
 		"surface, a dialect":              {one("internal/distribution", "internal/database/sqlite"), "already guarded"},
 		"surface, blobs":                  {one("internal/web", "internal/blob/disk"), "already guarded"},

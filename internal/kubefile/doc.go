@@ -1,0 +1,6 @@
+// Package kubefile reads files as people have them: Kubernetes manifests in
+// YAML or JSON (one, several, a List), docker's config.json, .dockercfg. It
+// gives pull secrets and workloads with their places in the file, and names in
+// plain words what kubectl says cryptically: broken YAML, base64 that does not
+// decode, a secret whose value is no config.json.
+package kubefile
