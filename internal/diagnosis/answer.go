@@ -82,4 +82,15 @@ type Answer struct {
 	Anonymous Attempt
 	// Tags are the repository's nearest to the one that was not found.
 	Tags []string
+	// RepositoryUnknown says that the repository itself is not there.
+	RepositoryUnknown bool
+}
+
+// String is os/architecture/variant.
+func (p Platform) String() string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
 }
