@@ -115,7 +115,13 @@ func (v *view) beside(out *Verdict) {
 // cached says that the node has the image and asks for credentials all the
 // same (KEP-2535).
 func (v *view) cached() bool {
-	return v.Node != nil && v.c.PullPolicy != "Always" && v.Node.Images[v.c.Image] && atLeast(v.Node.KubeletVersion, 1, 35)
+	return v.Node != nil && v.c.PullPolicy != "Always" && v.held() && atLeast(v.Node.KubeletVersion, 1, 35)
+}
+
+// held says that the node has the image, under its full name.
+func (v *view) held() bool {
+	full := v.image.Repository()
+	return v.Node.Images[v.c.Image] || v.Node.Images[full+":"+v.image.Tag] || v.image.Digest != "" && v.Node.Images[full+"@"+v.image.Digest]
 }
 
 // atLeast reads v1.35.4 and the like.
