@@ -59,6 +59,7 @@ type view struct {
 	text    string // where the symptom was found
 	answer  Answer
 	asked   bool
+	hidden  string // why the answer does not count
 }
 
 func look(e *Evidence, c Container, ring *keyring.Ring) *view {
@@ -69,6 +70,10 @@ func look(e *Evidence, c Container, ring *keyring.Ring) *view {
 	}
 	v.symptom, v.text = symptomOf(c, e.Pod.Events)
 	v.answer, v.asked = e.Answers[c.Image]
+	if _, network := networkCauses[v.symptom]; v.asked && v.down() && !network && v.symptom.telling() {
+		// The node reaches the registry, and whoever asks here does not.
+		v.asked, v.hidden = false, v.pinged()
+	}
 	return v
 }
 
@@ -78,8 +83,8 @@ type rule func(*view) *Verdict
 // rules, in the order in which one cause hides the next: what the kubelet
 // never gets past comes first.
 var rules = []rule{
-	runs, neverPull, badReference, malformed, nodesNetwork, pullsNow, network, rateLimited, singleLabel,
-	wrongPlatform, refusedWithCredential, refusedWithout, notFound, registryFault, nodeSaid,
+	runs, neverPull, badReference, malformed, singleLabel, network, pullsNow, rateLimited,
+	wrongPlatform, refusedWithCredential, refusedWithout, notFound, registryFault,
 }
 
 // verdict is the first rule that knows.
@@ -106,6 +111,9 @@ func (v *view) beside(out *Verdict) {
 	if v.cached() && (len(v.said.Matches) == 0 || v.said.Err != nil) && out.Cause != CachedImage {
 		out.Also = append(out.Also, CachedImage)
 		out.Evidence = append(out.Evidence, fmt.Sprintf("the node %s holds the image already; since Kubernetes 1.35 a pod must show credentials for it even with imagePullPolicy %s", v.Node.Name, v.c.PullPolicy))
+	}
+	if v.hidden != "" {
+		out.Evidence = append(out.Evidence, "from here the registry cannot be reached, so only the node's words count: "+v.hidden)
 	}
 	if v.symptom != NoSymptom && v.text != "" {
 		out.Evidence = append(out.Evidence, "the node said: "+clip(v.text))
@@ -168,6 +176,9 @@ func (v *view) effective() Attempt {
 		if last = a; a.Outcome == Pulls {
 			return a
 		}
+	}
+	if last.Outcome == Skipped || last.Outcome == "" {
+		return v.answer.Anonymous // the host does not answer
 	}
 	return last
 }

@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // runs: a container that ran has its image.
@@ -23,12 +24,14 @@ func neverPull(v *view) *Verdict {
 	}
 }
 
-// networkCauses are the outcomes and symptoms of the way to the registry.
-var networkCauses = map[Symptom]struct {
+type networkCause struct {
 	cause   Cause
 	outcome Outcome
 	what    string
-}{
+}
+
+// networkCauses are the outcomes and symptoms of the way to the registry.
+var networkCauses = map[Symptom]networkCause{
 	SawUnknownCA:   {UntrustedCA, UnknownCA, "the certificate of %s is signed by an authority that is not trusted"},
 	SawBadTLS:      {TLSFault, BadTLS, "the certificate of %s is not good"},
 	SawPlainHTTP:   {HTTPRegistry, PlainHTTP, "%s speaks plain HTTP, and the node expects HTTPS"},
@@ -38,26 +41,47 @@ var networkCauses = map[Symptom]struct {
 	SawServerError: {RegistryFault, ServerError, "%s answers with an error of its own"},
 }
 
-// nodesNetwork: the node has no way to a registry that answers here. That is
-// the node's own: its DNS, its trust, its proxy.
-func nodesNetwork(v *view) *Verdict {
-	n, ok := networkCauses[v.symptom]
-	if !ok || v.symptom == SawServerError || !v.asked || v.down() {
+// network: there is no way to the registry. The node's words come first, for
+// it is the node that pulls; what is seen from here counts only where the node
+// has said nothing of its own.
+func network(v *view) *Verdict {
+	if n, ok := networkCauses[v.symptom]; ok && v.symptom != SawServerError {
+		return v.nodesNetwork(n)
+	}
+	o := v.answer.Anonymous.Outcome
+	if !v.asked || !v.down() || o == ServerError {
 		return nil
 	}
+	out := &Verdict{Cause: NetworkFault, Sentence: "There is no way to the registry " + v.host() + ".", Evidence: []string{v.pinged()}}
+	for _, n := range networkCauses {
+		if n.outcome == o {
+			out.Cause, out.Sentence = n.cause, upper(fmt.Sprintf(n.what, v.host()))+"."
+		}
+	}
+	out.Fix = v.networkFix(out.Cause)
+	return out
+}
+
+// nodesNetwork: the node has no way to the registry. Where it answers here,
+// the fault is the node's own: its DNS, its trust, its proxy.
+func (v *view) nodesNetwork(n networkCause) *Verdict {
 	where := "its node"
 	if v.Node != nil {
 		where = "the node " + v.Node.Name
 	}
-	return &Verdict{
-		Cause:    n.cause,
-		Sentence: fmt.Sprintf("For %s, %s; from here the registry answers.", where, fmt.Sprintf(n.what, v.host())),
-		Evidence: []string{v.pinged()},
-		Fix:      append(v.networkFix(n.cause), Step{Say: "If it was mended meanwhile: " + lower(v.heals().Say)}),
+	out := &Verdict{Cause: n.cause, Sentence: fmt.Sprintf("For %s, %s.", where, fmt.Sprintf(n.what, v.host())), Fix: v.networkFix(n.cause)}
+	if !v.asked {
+		return out
 	}
+	out.Evidence = []string{"from here: " + v.pinged()}
+	if !v.down() {
+		out.Sentence = strings.TrimSuffix(out.Sentence, ".") + "; from here the registry answers."
+		out.Fix = append(out.Fix, Step{Say: "If it was mended meanwhile: " + lower(v.heals().Say)})
+	}
+	return out
 }
 
-// down says that the registry does not answer here either.
+// down says that the registry does not answer here.
 func (v *view) down() bool {
 	o := v.answer.Anonymous.Outcome
 	for _, n := range networkCauses {
@@ -65,32 +89,7 @@ func (v *view) down() bool {
 			return true
 		}
 	}
-	return o == Unreachable || o == ""
-}
-
-// network: there is no way to the registry from here.
-func network(v *view) *Verdict {
-	o := v.answer.Anonymous.Outcome
-	if !v.asked || o == "" {
-		return nil
-	}
-	if o == Unreachable {
-		return &Verdict{
-			Cause: NetworkFault, Sentence: "There is no way to the registry " + v.host() + ".",
-			Evidence: []string{v.pinged()}, Fix: v.networkFix(NetworkFault),
-		}
-	}
-	for symptom, n := range networkCauses {
-		if n.outcome != o || o == ServerError {
-			continue
-		}
-		sentence := fmt.Sprintf(n.what, v.host())
-		if v.symptom == symptom {
-			sentence += ", for the node as from here"
-		}
-		return &Verdict{Cause: n.cause, Sentence: upper(sentence) + ".", Evidence: []string{v.pinged()}, Fix: v.networkFix(n.cause)}
-	}
-	return nil
+	return o == Unreachable || o == "" || o == Skipped
 }
 
 func (v *view) networkFix(c Cause) []Step {
@@ -184,6 +183,12 @@ func rateLimited(v *view) *Verdict {
 
 func registryFault(v *view) *Verdict {
 	a := v.effective()
+	if a.Outcome == Withheld {
+		return &Verdict{
+			Cause: RegistryFault, Sentence: "The registry " + v.host() + " names a token endpoint that no credential may be sent to.",
+			Evidence: []string{v.tried(a)}, Fix: []Step{{Say: "Ask the registry's operator to name an endpoint over HTTPS; nodes may send their credentials there all the same, so take them for known to others."}},
+		}
+	}
 	if a.Outcome != ServerError && (v.asked || v.symptom != SawServerError) {
 		return nil
 	}
@@ -192,15 +197,6 @@ func registryFault(v *view) *Verdict {
 		out.Evidence = []string{v.tried(a)}
 	}
 	return out
-}
-
-// nodeSaid is what the node's words alone tell, where the registry was not
-// asked.
-func nodeSaid(v *view) *Verdict {
-	if n, ok := networkCauses[v.symptom]; ok {
-		return &Verdict{Cause: n.cause, Sentence: "For the node, " + fmt.Sprintf(n.what, v.host()) + ".", Fix: v.networkFix(n.cause)}
-	}
-	return nil
 }
 
 func (v *view) couldNotTell() Verdict {

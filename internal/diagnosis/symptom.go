@@ -28,9 +28,17 @@ const (
 	SawBadName      Symptom = "bad-name"   // InvalidImageName
 	SawNeverPull    Symptom = "never-pull" // ErrImageNeverPull
 	SawBackOff      Symptom = "back-off"   // nothing but that it waits
-	SawMissing      Symptom = "missing"    // FailedToRetrieveImagePullSecret
 	SawUnknown      Symptom = "unknown"    // a pull failed, for a reason that no rule knows
 )
+
+// telling says that a node's words tell what the registry did.
+func (s Symptom) telling() bool {
+	switch s {
+	case NoSymptom, SawBackOff, SawUnknown, SawNeverPull, SawBadName, SawBadSecret:
+		return false
+	}
+	return true
+}
 
 // words are matched without regard to case, the first row that fits wins.
 // The texts of container runtimes change with every version, so each row asks

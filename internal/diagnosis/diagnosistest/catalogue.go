@@ -146,6 +146,7 @@ func ways() []Row {
 	}
 	return append(out,
 		row("dns-of-the-node", diagnosis.NoDNS, waits("ErrImagePull", `failed to pull and unpack image "`+Image+`": failed to resolve image: failed to do request: Head "https://`+Host+`/v2/shop/web/manifests/v1": dial tcp: lookup `+Host+` on 10.0.0.2:53: no such host`)),
+		row("out-of-sight", diagnosis.NoCredentials, answered(answers(diagnosis.Timeout))),
 		row("registry-fault", diagnosis.RegistryFault, answered(answers(diagnosis.ServerError)), waits("ErrImagePull", "")),
 		row("rate-limit", diagnosis.RateLimit, answered(answers(diagnosis.RateLimited)), waits("ErrImagePull", "")),
 	)
