@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"os"
@@ -131,11 +132,13 @@ func (w *why) inquiry() (inquiry.Inquiry, error) {
 	if err != nil {
 		return inquiry.Inquiry{}, err
 	}
-	p, err := probe.New(probe.Options{CA: ca, Timeout: w.timeout, UserAgent: "fairlead/" + build().Version})
-	if err != nil {
-		return inquiry.Inquiry{}, usagef(w.cmd.CommandPath()+" --help", "%w", err)
+	o := probe.Options{Timeout: w.timeout, UserAgent: "fairlead/" + build().Version}
+	if ca != nil {
+		if o.CA = x509.NewCertPool(); !o.CA.AppendCertsFromPEM(ca) {
+			return inquiry.Inquiry{}, usagef(w.cmd.CommandPath()+" --help", "--ca-file %s holds no certificate in PEM form", w.caFile)
+		}
 	}
-	return inquiry.Inquiry{Registry: p, Records: tokenRecords{w.e}}, nil
+	return inquiry.Inquiry{Registry: probe.New(o), Records: tokenRecords{w.e}}, nil
 }
 
 // gatherer gives what there is to judge, each time it is called.
