@@ -9,6 +9,7 @@ require (
 )
 
 require (
+	fairlead.dev/fairlead v0.0.0
 	github.com/docker/cli v29.7.2+incompatible // indirect
 	github.com/docker/docker-credential-helpers v0.9.3 // indirect
 	github.com/klauspost/compress v1.19.2 // indirect
@@ -22,3 +23,5 @@ require (
 )
 
 replace fairlead.dev/fairlead/test/clients => ../clients
+
+replace fairlead.dev/fairlead => ../..
