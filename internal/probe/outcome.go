@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"syscall"
@@ -12,9 +13,9 @@ import (
 	"fairlead.dev/fairlead/internal/diagnosis"
 )
 
-// outcomeOf sorts an error of the network by its type; spoke says that the
-// server had begun to answer.
-func outcomeOf(err error, spoke bool) diagnosis.Outcome {
+// outcomeOf sorts an error of the network by its type; connected says that
+// there was a connection, TLS and all.
+func outcomeOf(err error, connected bool) diagnosis.Outcome {
 	var (
 		unknown x509.UnknownAuthorityError
 		cert    *tls.CertificateVerificationError
@@ -22,11 +23,12 @@ func outcomeOf(err error, spoke bool) diagnosis.Outcome {
 		alert   tls.AlertError
 		dns     *net.DNSError
 		timeout net.Error
+		network *net.OpError
 	)
 	switch {
 	case errors.As(err, &unknown):
 		return diagnosis.UnknownCA
-	case errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
 		return diagnosis.PlainHTTP
 	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
 		return diagnosis.BadTLS
@@ -36,10 +38,11 @@ func outcomeOf(err error, spoke bool) diagnosis.Outcome {
 		return diagnosis.Refused
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return diagnosis.Timeout
-	case spoke && !errors.Is(err, context.Canceled):
-		return diagnosis.ServerError
+	case !connected, errors.As(err, &network), errors.Is(err, context.Canceled),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return diagnosis.Unreachable
 	}
-	return diagnosis.Unreachable
+	return diagnosis.ServerError // it speaks, and no HTTP that is understood
 }
 
 // statusOutcome sorts the status of an answer about a manifest or a token; ""

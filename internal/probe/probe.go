@@ -59,7 +59,7 @@ type Options struct {
 	// UserAgent is sent with each request.
 	UserAgent string
 	// Dial reaches a host, for networks that are not this machine's; nil for
-	// this machine's.
+	// this machine's, with the proxy of its environment.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -74,9 +74,6 @@ type Prober struct {
 func New(o Options) *Prober {
 	o.Timeout = cmp.Or(o.Timeout, requestTime)
 	o.Whole = cmp.Or(o.Whole, wholeTime)
-	if o.Dial == nil {
-		o.Dial = (&net.Dialer{}).DialContext // the request's time is its limit
-	}
 	return &Prober{
 		o:        o,
 		checking: transport(o, &tls.Config{RootCAs: o.CA, MinVersion: tls.VersionTLS12}),
@@ -86,8 +83,12 @@ func New(o Options) *Prober {
 }
 
 func transport(o Options, t *tls.Config) *http.Transport {
+	proxy := http.ProxyFromEnvironment
+	if o.Dial != nil {
+		proxy = nil
+	}
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxy,
 		DialContext:            o.Dial,
 		TLSClientConfig:        t,
 		ForceAttemptHTTP2:      true,

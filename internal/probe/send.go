@@ -137,8 +137,8 @@ func (s *session) exchange(ctx context.Context, q request) (reply, diagnosis.Exc
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.p.o.Timeout)
 	defer cancel()
-	var spoke atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { spoke.Store(true) }})
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	r := reply{}
 	res, err := s.roundTrip(ctx, q)
 	if err == nil {
@@ -148,7 +148,7 @@ func (s *session) exchange(ctx context.Context, q request) (reply, diagnosis.Exc
 	}
 	x.Took = time.Since(begun)
 	if err != nil {
-		x.Error, r.outcome = err.Error(), outcomeOf(err, spoke.Load())
+		x.Error, r.outcome = err.Error(), outcomeOf(err, connected.Load())
 		x.Status = r.status
 		return r, x
 	}
