@@ -162,16 +162,13 @@ func members(raw []byte, base int64, field func(name string, value []byte, at in
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
 		return
 	}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return
-		}
+	for {
+		token, _ := dec.Token()
+		name, ok := token.(string)
 		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
+		if !ok || dec.Decode(&value) != nil {
 			return
 		}
-		text, _ := name.(string)
-		field(text, value, base+dec.InputOffset()-int64(len(value)))
+		field(name, value, base+dec.InputOffset()-int64(len(value)))
 	}
 }

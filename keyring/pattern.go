@@ -85,22 +85,21 @@ func (p *pattern) hostMatches(t target) bool {
 	return true
 }
 
-// splitHostPort is net.SplitHostPort for what net/url leaves in Host; a host
-// without a port comes back whole, brackets included.
+// splitHostPort is net.SplitHostPort for what net/url leaves in Host. Where
+// that has an error, for a host without a port above all, the host comes back
+// whole, brackets included.
 func splitHostPort(s string) (host, port string) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 {
 		return s, ""
 	}
-	if strings.HasPrefix(s, "[") {
-		end := strings.IndexByte(s, ']')
-		if end < 0 || end+1 != i || strings.ContainsAny(s[1:end], "[") || strings.ContainsAny(s[end+1:], "[]") {
-			return s, ""
-		}
-		return s[1:end], s[i+1:]
+	host, port = s[:i], s[i+1:]
+	bracketed := len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']'
+	if bracketed {
+		host = host[1 : len(host)-1]
 	}
-	if strings.IndexByte(s, ':') != i || strings.ContainsAny(s, "[]") {
+	if !bracketed && strings.Contains(host, ":") || strings.ContainsAny(host, "[]") || strings.ContainsAny(port, "[]") {
 		return s, ""
 	}
-	return s[:i], s[i+1:]
+	return host, port
 }

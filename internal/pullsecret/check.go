@@ -94,6 +94,11 @@ func (c *checker) meta() {
 	if err := checkName(c.secret.Name); err != nil {
 		c.add(NameInvalid, nowhere("", "metadata.name"), "The name %q cannot be used: %v.", c.secret.Name, err)
 	}
+	if ns := c.secret.Namespace; ns != "" {
+		if err := checkNamespace(ns); err != nil {
+			c.add(NameInvalid, nowhere("", "metadata.namespace"), "The namespace %q cannot be used: %v.", ns, err)
+		}
+	}
 	for _, name := range sortedKeys(c.secret.Labels) {
 		if err := checkLabel(name, c.secret.Labels[name]); err != nil {
 			c.add(LabelInvalid, nowhere("", "metadata.labels"), "The label %q cannot be used: %v.", name, err)

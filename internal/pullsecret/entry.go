@@ -86,7 +86,7 @@ func (c *checker) username(key, username, password, from string) {
 		c.add(UsernameControl, where, "The user of %s has a line break or another control character.", quoted(key))
 	case trimmed != username:
 		c.add(UsernameSpaces, where, "The user of %s begins or ends with a space.", quoted(key))
-	case unfilled.MatchString(username):
+	case unfilled.MatchString(username) && username != "$oauthtoken": // NVIDIA's users are called so
 		c.add(VariableLiteral, where, "The user of %s is written as a variable that something fills in.", quoted(key))
 	case username == "robot" || password == "" && strings.HasPrefix(username, "robot"):
 		f := c.add(RobotDollar, where, "The user of %s is %q; Harbor's robots are called robot$NAME, and in double quotes a shell takes $NAME out.", quoted(key), username)

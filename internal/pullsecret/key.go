@@ -75,9 +75,9 @@ func (c *checker) key(key string) {
 	case !ok:
 		c.unparsable(key)
 		return
-	case upperScheme.MatchString(key):
+	case bareKey(key) == key && anyScheme.MatchString(key):
 		f := c.add(KeySchemeCase, nowhere(key, "key"), "The scheme of %s is in upper case: the kubelet takes it for a host.", quoted(key))
-		f.Fix = "Write " + strings.ToLower(schemePart.FindString(key)) + " in lower case, or leave it out."
+		f.Fix = "Write " + strings.ToLower(anyScheme.FindString(key)) + " in lower case, or leave it out."
 		return
 	}
 	c.ignoredParts(key, u)
@@ -86,10 +86,7 @@ func (c *checker) key(key string) {
 	}
 }
 
-var (
-	upperScheme = regexp.MustCompile(`^(?i:https?://)`)
-	schemePart  = regexp.MustCompile(`^[A-Za-z]+://`)
-)
+var anyScheme = regexp.MustCompile(`^(?i:https?://)`)
 
 // unparsable says why a key is no URL.
 func (c *checker) unparsable(key string) {
@@ -148,7 +145,7 @@ func (c *checker) host(key string, u *url.URL, path string) bool {
 		if ascii := toASCII(host); ascii != "" {
 			f.Fix = "Write the host as " + ascii + ", as images do."
 		}
-	case slices.ContainsFunc(labels, func(l string) bool { return strings.ContainsAny(l, "?[]\\{}") }) || strings.Contains(host, "**"):
+	case slices.ContainsFunc(labels, func(l string) bool { return strings.ContainsAny(l, "?[]\\{}") }):
 		c.add(KeyGlob, nowhere(key, "key"), "The host of %s has a wildcard that does not work.", quoted(key))
 	case slices.Contains(labels, ""):
 		c.add(KeyNeverMatches, nowhere(key, "key"), "The host of %s has an empty label.", quoted(key))
@@ -203,7 +200,7 @@ func (c *checker) spelling(key, host, port string) bool {
 }
 
 // hostGrammar is what the host of an image may be, with wildcards.
-var hostGrammar = regexp.MustCompile(`^([A-Za-z0-9*]([A-Za-z0-9*-]*[A-Za-z0-9*])?(\.[A-Za-z0-9*]([A-Za-z0-9*-]*[A-Za-z0-9*])?)*|[0-9a-fA-F:]+)$`)
+var hostGrammar = regexp.MustCompile(`^([A-Za-z0-9*]([A-Za-z0-9*_-]*[A-Za-z0-9*])?(\.[A-Za-z0-9*]([A-Za-z0-9*_-]*[A-Za-z0-9*])?)*|[0-9a-fA-F:]+)$`)
 
 // path is about the path: a beginning of repositories' names, byte by byte.
 func (c *checker) path(key string, u *url.URL, path string) {

@@ -59,8 +59,8 @@ func second(n json.Number) time.Time {
 
 // shortLived are users whose passwords end within hours, and whose they are.
 var shortLived = map[string]string{
-	"AWS":               "Amazon ECR, for 12 hours",
-	"oauth2accesstoken": "Google, for an hour",
+	"AWS":                                  "Amazon ECR, for 12 hours",
+	"oauth2accesstoken":                    "Google, for an hour",
 	"00000000-0000-0000-0000-000000000000": "Azure, for 3 hours",
 }
 

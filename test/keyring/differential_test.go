@@ -31,7 +31,7 @@ type want struct {
 // it looks into last, if it can be read.
 func kubelet(sources []keyring.Source, repository string) want {
 	var pod []corev1.Secret
-	node := &credentialprovider.BasicDockerKeyring{}
+	var node *credentialprovider.BasicDockerKeyring
 	for _, s := range sources {
 		secret := corev1.Secret{Type: corev1.SecretType(s.Type), Data: s.Data}
 		secret.Name = s.Name
@@ -39,12 +39,19 @@ func kubelet(sources []keyring.Source, repository string) want {
 			pod = append(pod, secret)
 			continue
 		}
+		if node == nil {
+			node = &credentialprovider.BasicDockerKeyring{}
+		}
 		if config, ok := nodeConfig(s); ok {
 			node.Add(&credentialprovider.CredentialSource{Secret: &credentialprovider.SecretCoordinates{Name: s.Name}}, config)
 		}
 	}
-	ring, err := secrets.MakeDockerKeyring(pod, node)
-	if err != nil {
+	var last credentialprovider.DockerKeyring
+	if node != nil {
+		last = node
+	}
+	ring, err := secrets.MakeDockerKeyring(pod, last)
+	if err != nil || ring == nil {
 		return want{err: err}
 	}
 	creds, _ := ring.Lookup(repository)

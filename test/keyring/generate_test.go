@@ -21,7 +21,7 @@ func (g generator) chance(percent int) bool { return g.IntN(100) < percent }
 var (
 	hosts = []string{
 		"", "", "docker.io", "index.docker.io", "registry-1.docker.io", "reg.io", "reg.io", "Reg.io", "a.reg.io", "b.a.reg.io",
-		"localhost", "quay.io", "127.0.0.1", "[::1]", "[fe80::1]", "[1:2]", "HOST", "a_b.c", "xn--80ak6aa92e.com", "reg.io.",
+		"localhost", "quay.io", "127.0.0.1", "[::1]", "[fe80::1]", "[1:2]", "HOST", "a_b.c", "xn--80ak6aa92e.com", "reg.io.", "team",
 	}
 	ports = []string{"", "", "", ":5000", ":5000", ":443", ":0"}
 	paths = []string{"nginx", "library/nginx", "team", "team/app", "team/app", "team/application", "team/app/api", "te", "team-b/app", "v1/team", "a__b/c.d"}
@@ -56,7 +56,7 @@ func (g generator) key(repository string) string {
 	case g.chance(30):
 		domain, path = pick(g, hosts...)+pick(g, ports...), pick(g, paths...)
 	case g.chance(3):
-		return pick(g, "", "/", "//", "https://", "*", "*.*", "%", "reg.io:x", "reg.io:*", "[", "[::1", "re\\g.io", "a b", "\x00", "\x7f", "reg.io:5000:6", "é.io", "://", "index.docker.io/v1")
+		return pick(g, "", "/", "//", "https://", "*", "*.*", "%", "reg.io:x", "reg.io:*", "[", "[::1", "re\\g.io", "a b", "\x00", "\x7f", "reg.io:5000:6", "é.io", "://", "index.docker.io/v1", "[fe80::1%2525a.b]")
 	}
 	if labels := strings.Split(domain, "."); g.chance(20) {
 		labels[g.IntN(len(labels))] = pick(g, "*", "*", "*", "r*", "*g", "?eg", "[r]eg", "re*", "\\reg", "", "REG")
