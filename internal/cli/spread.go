@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 
@@ -154,3 +155,9 @@ type manyError struct {
 
 func (e *manyError) Error() string { return e.text }
 func (e *manyError) Unwrap() error { return e.first }
+
+func sortedLines(lines []string) []string {
+	lines = slices.Clone(lines)
+	slices.Sort(lines)
+	return lines
+}
