@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 tools=$PWD/bin/tools
-modules=(. test/bench test/clients test/crash test/fault)
+modules=(. test/bench test/clients test/cluster test/crash test/fault)
 failed=()
 
 step() { # NAME COMMAND...
