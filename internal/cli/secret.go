@@ -12,12 +12,12 @@ import (
 func newSecret(e env) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "secret",
-		Short: "Check and inspect Kubernetes pull secrets",
+		Short: "Make, check and inspect Kubernetes pull secrets",
 		Long: `Check and inspect Kubernetes pull secrets: in manifests, in docker's credential
 files, or in a cluster.`,
 		Example: `  fairlead secret check -f deploy/
   fairlead secret inspect -f regcred.yaml`,
-	}, newSecretCheck(e, nil), newSecretInspect(e, nil))
+	}, newSecretCreate(e), newSecretUse(e), newSecretUnuse(e), newSecretCopy(e), newSecretCheck(e, clusterSource(e)), newSecretInspect(e, clusterSource(e)))
 }
 
 // secretSource gives the secrets that a command is about, one after another.

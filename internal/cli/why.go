@@ -65,7 +65,7 @@ command line is wrong.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return w.run(args) },
 	}
-	w.cmd, w.cluster, w.out = cmd, addCluster(cmd, e), addOutput(cmd)
+	w.cmd, w.cluster, w.out = cmd, addCluster(cmd, e, false), addOutput(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&w.files, "filename", "f", nil, "judge the workloads of this `file`; - is standard input")
 	f.StringVar(&w.image, "image", "", "judge this `image` alone, without a cluster")
@@ -98,6 +98,8 @@ func (w *why) run(args []string) error {
 		return usagef(hint, "say what to explain, one of: a pod or its owner (pod/NAME), -f FILE, --image IMAGE")
 	case len(w.secretFiles) > 0 && len(args) > 0:
 		return usagef(hint, "--secret-file goes with --image or -f: a pod in a cluster has the secrets that it has")
+	case len(w.cluster.namespaces) > 1:
+		return usagef(hint, "give one --namespace")
 	case w.watch && len(args) == 0:
 		return usagef(hint, "--watch needs a pod or its owner in a cluster")
 	}
@@ -151,8 +153,7 @@ func (w *why) gatherer(args []string) (gatherer, func(), error) {
 		return nil, nothing, err
 	}
 	if len(args) == 0 {
-		list, err := w.fromFiles()
-		return func(context.Context) ([]diagnosis.Evidence, error) { return list, nil }, nothing, err
+		return func(context.Context) ([]diagnosis.Evidence, error) { return w.fromFiles() }, nothing, nil
 	}
 	kind, name, err := workloadName(args[0])
 	if err != nil {
@@ -373,4 +374,3 @@ type codedError struct {
 
 func (c *codedError) Error() string { return c.err.Error() }
 func (c *codedError) Unwrap() error { return c.err }
-

@@ -21,7 +21,7 @@ import (
 // false.
 func (c *Cluster) Account(ctx context.Context, namespace, name string) (diagnosis.Account, error) {
 	a, err := c.account(ctx, namespace, name)
-	if missing(err) {
+	if IsMissing(err) {
 		return diagnosis.Account{Namespace: namespace, Name: name}, nil
 	}
 	if err != nil {

@@ -58,7 +58,7 @@ func (c *Cluster) Apply(ctx context.Context, s pullsecret.Secret, force bool) (R
 			return "", err
 		}
 		s.Immutable = s.Immutable || before.Immutable // there is no way back
-	case missing(err), refused(err): // who may write need not be allowed to read
+	case IsMissing(err), refused(err): // who may write need not be allowed to read
 	default:
 		return "", err
 	}

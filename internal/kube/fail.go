@@ -105,8 +105,8 @@ func (f *Forbidden) Is(target error) bool {
 	return ok
 }
 
-// missing says whether an error is that there is no such thing.
-func missing(err error) bool {
+// IsMissing says whether an error is that there is no such thing.
+func IsMissing(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Reason == NotFound
 }

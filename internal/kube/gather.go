@@ -145,7 +145,7 @@ func (g *gathering) secret(n *diagnosis.NamedSecret) {
 	switch {
 	case err == nil:
 		n.Found, n.Secret = true, s
-	case missing(err):
+	case IsMissing(err):
 		places, err := g.c.WhereIs(g.ctx, n.Name)
 		g.set(fmt.Sprintf("whether another namespace has a secret %s", n.Name), err, func() { n.Elsewhere = places })
 	default:

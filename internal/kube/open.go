@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	// Users of these kubeconfigs have no other way in.
@@ -18,12 +20,7 @@ import (
 // KUBECONFIG, else ~/.kube/config, else, in a pod, its own cluster. It touches
 // no network. Errors: *Error with the reason NoConfig, NoContext or BadConfig.
 func Open(o Options) (*Cluster, error) {
-	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig}
-	if list := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); list != "" {
-		rules.Precedence = filepath.SplitList(list)
-	} else {
-		rules.Precedence = []string{clientcmd.RecommendedHomeFile}
-	}
+	rules := rulesOf(o)
 	over := &clientcmd.ConfigOverrides{
 		CurrentContext: o.Context,
 		Context:        clientcmdapi.Context{Cluster: o.Cluster, AuthInfo: o.User, Namespace: o.Namespace},
@@ -64,4 +61,34 @@ func configError(err error, o Options, files []string) error {
 func badConfig(err error) error {
 	text := strings.TrimPrefix(err.Error(), "invalid configuration: ")
 	return &Error{Reason: BadConfig, text: "the kubeconfig cannot be used: " + clip(text), next: contextsHint, err: err}
+}
+
+// Named lists the contexts, clusters or users ("context", "cluster", "user")
+// that the kubeconfig names, in order, for who types one; nothing where it
+// cannot be read.
+func Named(o Options, what string) []string {
+	raw, err := rulesOf(o).Load()
+	if err != nil {
+		return nil
+	}
+	switch what {
+	case "context":
+		return slices.Sorted(maps.Keys(raw.Contexts))
+	case "cluster":
+		return slices.Sorted(maps.Keys(raw.Clusters))
+	case "user":
+		return slices.Sorted(maps.Keys(raw.AuthInfos))
+	}
+	return nil
+}
+
+// rulesOf says which files are read.
+func rulesOf(o Options) *clientcmd.ClientConfigLoadingRules {
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig}
+	if list := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); list != "" {
+		rules.Precedence = filepath.SplitList(list)
+	} else {
+		rules.Precedence = []string{clientcmd.RecommendedHomeFile}
+	}
+	return rules
 }

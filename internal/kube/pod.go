@@ -115,7 +115,7 @@ func (c *Cluster) owner(ctx context.Context, namespace string, refs []metav1.Own
 		err = get(ctx, c.batch, target{resource: "jobs", namespace: namespace, name: ref.Name}, &j)
 		next = j.OwnerReferences
 	}
-	if missing(err) || err == nil && metav1.GetControllerOfNoCopy(&metav1.ObjectMeta{OwnerReferences: next}) == nil {
+	if IsMissing(err) || err == nil && metav1.GetControllerOfNoCopy(&metav1.ObjectMeta{OwnerReferences: next}) == nil {
 		return own, nil
 	}
 	if err != nil {
