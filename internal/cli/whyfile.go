@@ -133,4 +133,3 @@ func (w *why) givenNode() (*diagnosis.Node, error) {
 	}
 	return &diagnosis.Node{Name: w.platform, OS: system, Architecture: architecture}, nil
 }
-
