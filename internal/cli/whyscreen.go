@@ -47,8 +47,8 @@ func titleOf(r diagnosis.Report, group []diagnosis.Verdict) string {
 	if len(names) > 0 {
 		parts = append(parts, strings.Join(names, ", "))
 	}
-	if group[0].Image != "" {
-		parts = append(parts, group[0].Image)
+	if image := group[0].Image; image != "" && image != r.Workload {
+		parts = append(parts, image)
 	}
 	return strings.Join(parts, " · ")
 }

@@ -103,6 +103,7 @@ func (v *view) verdict() Verdict {
 	if out.Cause != None {
 		v.beside(&out)
 	}
+	out.Fix = slices.DeleteFunc(out.Fix, func(s Step) bool { return s.Say == "" })
 	return out
 }
 

@@ -25,6 +25,9 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// alone says that there is an image, and no pod.
+func (v *view) alone() bool { return v.Pod.Template && v.c.Name == "" }
+
 // host is what people write for the registry of the image.
 func (v *view) host() string { return v.image.Domain }
 
@@ -60,6 +63,9 @@ func (v *view) secretName() string {
 
 // reference is the step by which the account lists the secret.
 func (v *view) reference(name string) Step {
+	if v.alone() {
+		return Step{}
+	}
 	account := v.Pod.AccountName
 	if account == "" {
 		account = "default"
@@ -74,6 +80,8 @@ func (v *view) reference(name string) Step {
 func (v *view) recreate() Step {
 	p := v.Pod
 	switch {
+	case v.alone():
+		return Step{}
 	case p.Template:
 		return Step{Say: "Apply the workload again."}
 	case p.Owner != "":
@@ -88,7 +96,10 @@ func (v *view) recreate() Step {
 
 // heals says that nothing more is needed.
 func (v *view) heals() Step {
-	if v.Pod.Template {
+	switch {
+	case v.alone():
+		return Step{}
+	case v.Pod.Template:
 		return Step{Say: "Apply the workload."}
 	}
 	return Step{Say: "The pod heals by itself at the kubelet's next retry, at most 5 minutes later."}

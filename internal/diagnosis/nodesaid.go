@@ -135,9 +135,9 @@ func pullsNow(v *view) *Verdict {
 	}
 	out.Cause = BackOffOnly
 	out.Sentence = "What stopped it is mended: it would pull now, and the kubelet waits for its next retry."
-	out.Fix = []Step{v.heals(), {"Or at once:", v.recreate().Run}}
-	if len(out.Fix[1].Run) == 0 {
-		out.Fix = out.Fix[:1]
+	out.Fix = []Step{v.heals()}
+	if again := v.recreate().Run; len(again) > 0 {
+		out.Fix = append(out.Fix, Step{"Or at once:", again})
 	}
 	return &out
 }

@@ -22,7 +22,7 @@ func refusedWithout(v *view) *Verdict {
 	}
 	out := &Verdict{
 		Cause:    NoCredentials,
-		Sentence: fmt.Sprintf("%s wants a credential for %s, and the pod has none.", v.host(), v.image.Repository()),
+		Sentence: fmt.Sprintf("%s wants a credential for %s, and %s.", v.host(), v.image.Repository(), v.noneGiven()),
 		Fix:      []Step{v.create(v.secretName(), ""), v.reference(v.secretName()), v.recreate()},
 	}
 	v.withoutEvidence(out)
@@ -292,4 +292,11 @@ func notReferenced(v *view) *Verdict {
 		Sentence: fmt.Sprintf("The namespace has a secret for %s, %q, and neither the pod nor its service account names it.", v.host(), fit[0]),
 		Fix:      []Step{v.reference(fit[0]), v.recreate()},
 	}
+}
+
+func (v *view) noneGiven() string {
+	if v.alone() {
+		return "none was given"
+	}
+	return "the pod has none"
 }
