@@ -2,10 +2,10 @@
 // pull secrets it would try for an image, in which order, and why it would
 // not try the others.
 //
-// A Ring is made of Sources in the order of the pod's imagePullSecrets, and
-// of the node's own config.json. It repeats Kubernetes' package
-// pkg/credentialprovider, faults and all: one bad secret spoils the whole
-// ring, keys are considered in reverse lexicographic order, paths are
+// A Ring is made of Sources: the secrets in the order of the pod's
+// imagePullSecrets, and the node's own config.json. It repeats Kubernetes'
+// package pkg/credentialprovider, faults and all: one bad entry spoils the
+// whole ring, keys are considered in reverse lexicographic order, paths are
 // prefixes of bytes, and two keys of one document that mean the same come in
 // random order. Explain lists every entry with its reason; Match gives the
 // credentials alone. Both read one verdict, so they cannot disagree.
@@ -13,7 +13,13 @@
 // The package is pure: it reads no file, asks no network and knows no time.
 package keyring
 
-// The types of secrets that the kubelet reads and the key of each.
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// The types of secrets that the kubelet reads, and the key of each.
 const (
 	TypeDockerConfigJSON = "kubernetes.io/dockerconfigjson"
 	KeyDockerConfigJSON  = ".dockerconfigjson"
@@ -21,171 +27,167 @@ const (
 	KeyDockercfg         = ".dockercfg"
 )
 
-// Source is a secret as the kubelet sees it, or the node's config.json.
+// Source is a secret as the kubelet sees it, or the node's own file.
 type Source struct {
-	// Name is repeated in every answer; it may be "namespace/name" or a path.
+	// Name is repeated in every answer: "namespace/name", or a path.
 	Name string
-	// Type and Data are those of the secret; the values are decoded.
+	// Type and Data are those of the secret; the values are decoded. A node's
+	// file uses the same types and keys.
 	Type string
 	Data map[string][]byte
-	// Node says that it is the node's own file: it is looked at after all
-	// secrets, wherever it stands, and is ignored if it cannot be read.
+	// Node says that it is the node's own file: the kubelet looks into it
+	// after all secrets, wherever it stands here, and passes over it in
+	// silence if it cannot be read.
 	Node bool
 }
 
-// Ring is all that the kubelet would look at for one pod. It is immutable
-// and safe for concurrent use.
+// Ring is all that the kubelet would look at for one pod. It never changes
+// and is safe for concurrent use.
 type Ring struct {
-	errors  []*Error
-	skipped []Skip
+	secrets, node chain
+	errors        []*Error
+	skipped       []Skip
+	bad           error // what Err gives
 }
 
 // New reads the sources. What is wrong with them is in Err, Errors and
 // Skipped.
-func New(sources ...Source) *Ring { return &Ring{} }
+func New(sources ...Source) *Ring {
+	r := &Ring{}
+	for i, s := range sources {
+		r.add(i, s)
+	}
+	r.secrets.sort()
+	r.node.sort()
+	return r
+}
 
-// Err is what the kubelet would say instead of pulling: the *Error of the
-// first bad secret. One bad entry rejects the ring, for all hosts. Nil if it
-// would go on.
-func (r *Ring) Err() error {
-	for _, e := range r.errors {
-		if !e.Node {
-			return e
+// add puts the entries of one source into its chain.
+func (r *Ring) add(number int, s Source) {
+	doc, skip := s.document()
+	if skip != nil {
+		r.skipped = append(r.skipped, *skip)
+		return
+	}
+	read := doc.read()
+	for _, e := range read.errors {
+		e.Source, e.Node = s.Name, s.Node
+		r.errors = append(r.errors, e)
+	}
+	if len(read.errors) > 0 {
+		if s.Node {
+			r.skipped = append(r.skipped, Skip{s.Name, SkipUnreadable, "the kubelet cannot read this file of the node and goes on without it"})
+			return
+		}
+		if r.bad == nil {
+			r.bad = read.errors[0]
 		}
 	}
-	return nil
+	c := &r.secrets
+	if s.Node {
+		c = &r.node
+	}
+	for _, e := range read.entries {
+		c.add(number, s.Name, e)
+	}
 }
 
-// Errors are all bad entries of all sources, in their order; the kubelet
+// Err is what the kubelet says instead of pulling: the *Error of the first
+// bad secret. One bad entry rejects the whole ring, for every host. Nil if
+// the kubelet goes on.
+func (r *Ring) Err() error { return r.bad }
+
+// Errors are all bad entries of all sources, source by source; the kubelet
 // stops at the first.
-func (r *Ring) Errors() []*Error { return r.errors }
+func (r *Ring) Errors() []*Error { return slices.Clone(r.errors) }
 
 // Skipped are the sources that the kubelet passes over in silence.
-func (r *Ring) Skipped() []Skip { return r.skipped }
+func (r *Ring) Skipped() []Skip { return slices.Clone(r.skipped) }
 
-// Match gives the credentials that the kubelet would try, in its order. None:
-// it pulls once without any. Nil, too, if Err is not nil: then it does not
-// pull.
-func (r *Ring) Match(image Image) []Credential { return nil }
-
-// Explain says of every entry whether it would be tried for the image.
-func (r *Ring) Explain(image Image) Explanation { return Explanation{} }
-
-// Error is one bad entry, or a document that cannot be read.
-type Error struct {
-	// Source is the name of the source; Node says that it is the node's own
-	// file, which the kubelet then ignores.
-	Source string
-	Node   bool
-	// Key is the entry as written, Field the field in it; both empty if the
-	// document itself is bad.
-	Key, Field string
-	// Offset is the byte: in the decoded base64 text of the field auth, or in
-	// the document. -1 if there is none.
-	Offset int64
-	// Text is the kubelet's own text. It quotes no secret.
-	Text string
+// Match gives the credentials that the kubelet tries for an image, in its
+// order. None means that it pulls once without; with some it never does.
+// Nil, too, if Err is not: then it does not pull at all.
+func (r *Ring) Match(image Image) []Credential {
+	if r.bad != nil {
+		return nil
+	}
+	t, ok := image.target()
+	if !ok {
+		return nil
+	}
+	return r.node.match(t, r.secrets.match(t, nil))
 }
 
-// Error names the source, the entry and the field before the kubelet's text.
-func (e *Error) Error() string { return e.Text }
-
-// SkipReason says why a source is passed over.
-type SkipReason string
-
-// Reasons of Skip.
-const (
-	SkipType  SkipReason = "wrong-type"  // Type is none of the two
-	SkipKey   SkipReason = "wrong-key"   // Data has no value under the type's key
-	SkipEmpty SkipReason = "empty-value" // the value has no bytes
-	SkipNode  SkipReason = "unreadable"  // the node's file is bad: see Errors
-)
-
-// Skip is a source that the kubelet passes over in silence.
-type Skip struct {
-	Source string     `json:"source"`
-	Reason SkipReason `json:"reason"`
-	Detail string     `json:"detail"` // one sentence
+// chain is one keyring of the kubelet's: it has one for the secrets and one
+// for the node, each with its own turn for Docker Hub.
+type chain struct {
+	entries []entry // in the order in which they are considered
+	hub     int     // how many entries have the key of Docker Hub
+	bad     []entry // those whose key is no URL; never considered
 }
 
-// Credential is what the kubelet would sign in with. Its printed and JSON
-// forms never show the password.
-type Credential struct {
-	Username, Password string
-	// Source and Key say where it stands; Key is as written.
-	Source, Key string
+// entry is one entry of a source with its key made ready.
+type entry struct {
+	pattern
+	number             int // of the source, from 0
+	source, key        string
+	username, password string
+	unstable           bool
 }
 
-// Reason says why an entry is tried or not.
-type Reason string
-
-// Reasons of Entry.
-const (
-	ReasonMatch     Reason = "match"       // host, port and path match
-	ReasonHub       Reason = "docker-hub"  // nothing else matched, and the key is Docker Hub's
-	ReasonHubHidden Reason = "hub-hidden"  // the key is Docker Hub's, but another key matched
-	ReasonPort      Reason = "port"        // the ports differ, or one has none
-	ReasonLabels    Reason = "label-count" // the hosts have different numbers of labels
-	ReasonHost      Reason = "host"        // a label of the host differs
-	ReasonCase      Reason = "case"        // only upper and lower case differ
-	ReasonPath      Reason = "path"        // the key's path is no prefix of the repository's
-	ReasonGlob      Reason = "glob"        // a glob stands where none works
-	ReasonBadKey    Reason = "bad-key"     // the key is no URL: it is dropped alone
-)
-
-// Entry is one entry of a source and what becomes of it for an image.
-type Entry struct {
-	Source   string `json:"source"`
-	Key      string `json:"key"`     // as written
-	Pattern  string `json:"pattern"` // what the kubelet makes of the key
-	Order    int    `json:"order"`   // when it is considered, from 1; 0: never
-	Matched  bool   `json:"matched"`
-	Reason   Reason `json:"reason"`
-	Detail   string `json:"detail"` // one sentence
-	Username string `json:"username"`
-	// Unstable: other entries of the same document mean the same, and the
-	// kubelet takes them in random order.
-	Unstable bool `json:"unstable,omitempty"`
+func (c *chain) add(number int, source string, f found) {
+	p, ok := compile(f.key)
+	e := entry{pattern: p, number: number, source: source, key: f.key, username: f.username, password: f.password}
+	if !ok {
+		c.bad = append(c.bad, e)
+		return
+	}
+	if e.text == hubHost {
+		c.hub++
+	}
+	c.entries = append(c.entries, e)
 }
 
-// Hint is the entry that came nearest, and the key that would have matched.
-type Hint struct {
-	Source string `json:"source"`
-	Key    string `json:"key"`    // as written
-	Want   string `json:"want"`   // the key to write instead
-	Detail string `json:"detail"` // one sentence
+// sort puts the entries into the kubelet's order: patterns in reverse
+// lexicographic order, one pattern in the order of the sources. Within one
+// document the kubelet's order is that of a Go map, which is random; here it
+// is that of the keys.
+func (c *chain) sort() {
+	slices.SortStableFunc(c.entries, func(a, b entry) int {
+		return cmp.Or(strings.Compare(b.text, a.text), cmp.Compare(a.number, b.number), strings.Compare(a.key, b.key))
+	})
+	for i := 0; i < len(c.entries); {
+		end := i + 1
+		same := true // it does not matter which of two equal credentials comes first
+		for ; end < len(c.entries) && c.entries[end].text == c.entries[i].text && c.entries[end].number == c.entries[i].number; end++ {
+			same = same && c.entries[end].username == c.entries[i].username && c.entries[end].password == c.entries[i].password
+		}
+		for j := i; j < end; j++ {
+			c.entries[j].unstable = !same
+		}
+		i = end
+	}
 }
 
-// Explanation is the kubelet's decision about one image.
-type Explanation struct {
-	Image      string // as given
-	Repository string // what is looked up: normalised, no tag, no digest
-	Err        error  // Ring.Err: if not nil nothing is tried, whatever Entries say
-	Entries    []Entry
-	Matches    []Credential // what Match gives
-	Hint       *Hint        // nil if something matched or nothing is near
+// match appends the credentials of a chain for a target.
+func (c *chain) match(t target, out []Credential) []Credential {
+	before := len(out)
+	for i := range c.entries {
+		if e := &c.entries[i]; e.matches(t) {
+			out = append(out, e.credential())
+		}
+	}
+	if len(out) > before || c.hub == 0 || !t.hub {
+		return out
+	}
+	for i := range c.entries {
+		if e := &c.entries[i]; e.text == hubHost {
+			out = append(out, e.credential())
+		}
+	}
+	return out
 }
 
-// Image is an image's name as the kubelet reads it.
-type Image struct {
-	Domain string // "docker.io" if none was given
-	Path   string // "library/nginx"
-	Tag    string // "latest" if neither tag nor digest was given
-	Digest string // "sha256:…" or empty
+func (e *entry) credential() Credential {
+	return Credential{Username: e.username, Password: e.password, Source: e.source, Key: e.key}
 }
-
-// Repository is what credentials are looked up for: "docker.io/library/nginx".
-func (i Image) Repository() string { return i.Domain + "/" + i.Path }
-
-// ParseImage reads an image's name as the kubelet does: "nginx" becomes
-// docker.io/library/nginx:latest. Error: *ImageError.
-func ParseImage(name string) (Image, error) { return Image{}, nil }
-
-// ImageError says why the kubelet refuses a name (reason InvalidImageName).
-type ImageError struct {
-	Name string
-	Text string // the kubelet's own
-	Hint string // what to do
-}
-
-func (e *ImageError) Error() string { return e.Text }

@@ -28,6 +28,8 @@ const (
 
 // env is the world as the commands see it.
 type env struct {
+	// program is what a person types; "" for fairlead.
+	program string
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
@@ -38,12 +40,14 @@ type env struct {
 	restore restorer
 }
 
-// Run runs one command line, without the program's name, and gives the exit
-// code. SIGINT and SIGTERM cancel the command; a second one ends the process.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+// Run runs one command line, which begins with the program's name, and gives
+// the exit code. SIGINT and SIGTERM cancel the command; a second one ends the
+// process. What the program does follows from its name: see programs.
+func Run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	return run(ctx, args, env{
+	name, args := nameOf(argv)
+	return programs[name](ctx, args, env{
 		stdin: stdin, stdout: stdout, stderr: stderr, environ: environ,
 		serve: serve.Run, rotate: account.RotateOperator,
 		upkeep: serverOr(offline(stderr)), restore: serve.Restore,
@@ -57,13 +61,22 @@ func run(ctx context.Context, args []string, e env) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(e.stderr, "fairlead: "+err.Error())
+	var said *codeError
+	if errors.As(err, &said) {
+		return said.code
+	}
+	say := renamer(root, e.program)
+	fmt.Fprintln(e.stderr, root.DisplayName()+": "+say(err.Error()))
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintln(e.stderr, "Next: "+hint)
+		fmt.Fprintln(e.stderr, "Next: "+say(hint))
 	}
 	var usage *usageError
 	if _, bad := config.AsError(err); bad || errors.As(err, &usage) {
 		return exitUsage
+	}
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return coded.code
 	}
 	return exitCodeOf(err)
 }
@@ -94,7 +107,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 	},
 		newLogin(e), newLogout(e), newWhoami(e), newContext(e), newAccount(e), newNamespace(e), newToken(e), newRepository(e),
 		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
-		newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+		newSecret(e), newWhy(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
 	root.AddCommand(spellings(e)...)
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
@@ -103,6 +116,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 		return usagef(cmd.CommandPath()+" --help", "%w", err)
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	rename(root, e.program)
 	return root
 }
 
