@@ -55,7 +55,11 @@ func TestHostDoesNotAnswer(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			c.start(t, w)
-			p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: 300 * time.Millisecond})
+			limit := 10 * time.Second
+			if c.want == diagnosis.Timeout {
+				limit = 300 * time.Millisecond
+			}
+			p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: limit})
 			defer p.Close()
 			begun := time.Now()
 			a := p.Ask(t.Context(), image(t, "registry.test", "v1"), []probe.Credential{good}, diagnosis.Platform{})
@@ -63,7 +67,7 @@ func TestHostDoesNotAnswer(t *testing.T) {
 			if a.Anonymous.Outcome != c.want || a.Attempts[0].Outcome != diagnosis.Skipped || a.Ping.Error == "" || len(a.Attempts[0].Exchanges) != 0 {
 				t.Errorf("%+v", a)
 			}
-			if took := time.Since(begun); took > 2*time.Second {
+			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			w.secretless("registry.test", len(w.requests("registry.test")) > 0)
