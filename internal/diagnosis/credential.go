@@ -84,7 +84,7 @@ func recorded(v *view, i int) *Verdict {
 	if r.Description != "" {
 		name = fmt.Sprintf("The token %s (%s) of %s", r.ID, r.Description, entryOf(m.Source, m.Key))
 	}
-	renew := Step{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --token"}}
+	renew := Step{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}
 	switch {
 	case !r.Revoked.IsZero():
 		by := ""
@@ -103,7 +103,7 @@ func recorded(v *view, i int) *Verdict {
 		return &Verdict{
 			Cause: ScopeMissing, Sentence: fmt.Sprintf("%s does not open %s: %s.", name, v.image.Path, r.Lacks),
 			Evidence: []string{"the record of " + r.Server + ": it opens " + r.Reach},
-			Fix:      []Step{{"Put a token into the secret that does:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --token"}}},
+			Fix:      []Step{{"Put a token into the secret that does:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}},
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func answered(v *view, i int) *Verdict {
 		}
 		return &Verdict{
 			Cause: cause, Sentence: fmt.Sprintf("The token of %s has ended: %s.", entryOf(m.Source, m.Key), x.Message),
-			Fix: []Step{{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --token"}}},
+			Fix: []Step{{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}},
 		}
 	}
 	return nil

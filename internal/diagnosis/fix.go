@@ -43,7 +43,7 @@ func (v *view) server() string {
 func (v *view) create(name, user string) Step {
 	line := "fairlead secret create " + quote(name) + v.on()
 	if v.answer.Fairlead {
-		return Step{"Make it with a token of the registry:", []string{line + " --token"}}
+		return Step{"Make it with a token of the registry:", []string{line + " --new-token --expires 90d"}}
 	}
 	if user == "" {
 		user = "USER"
