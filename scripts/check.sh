@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 tools=$PWD/bin/tools
-modules=(. test/bench test/clients test/cluster test/crash test/fault)
+modules=(. test/bench test/clients test/cluster test/crash test/fault test/keyring)
 failed=()
 
 step() { # NAME COMMAND...
@@ -21,7 +21,7 @@ each() { # DIR COMMAND...: the command in the folder
 
 formatted() {
 	local bad
-	bad=$("$tools/gofumpt" -l cmd internal test) || return 1
+	bad=$("$tools/gofumpt" -l cmd dockerconfig internal keyring test) || return 1
 	[ -z "$bad" ] || {
 		printf 'not formatted; run bin/tools/gofumpt -w on:\n%s\n' "$bad"
 		return 1

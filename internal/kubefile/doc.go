@@ -3,4 +3,7 @@
 // gives pull secrets and workloads with their places in the file, and names in
 // plain words what kubectl says cryptically: broken YAML, base64 that does not
 // decode, a secret whose value is no config.json.
+//
+// It is pure: bytes and a file's name in. What it is given may be anything:
+// it never panics, and its work is bounded by the size of the file.
 package kubefile

@@ -44,6 +44,17 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+var hashes = []struct {
+	name      string
+	entries   []dockerconfig.Entry
+	immutable bool
+	want      string
+}{
+	{"regcred", recipe().Entries, false, "regcred-6g2mf4f878"},
+	{"regcred", recipe().Entries, true, "regcred-67g727tfbk"},
+	{"a.b-1", []dockerconfig.Entry{{Key: dockerconfig.HubKey, Username: "ü", Password: "<p>"}}, false, "a.b-1-dtt24d48km"},
+}
+
 // TestAppendHash against names that k8s.io/kubectl/pkg/util/hash v0.36.3 gave
 // for the same secrets.
 func TestAppendHash(t *testing.T) {

@@ -243,7 +243,12 @@ func rules(fs []pullsecret.Finding) []pullsecret.Rule {
 // TestRules: every rule finds what it is for, and not what is right.
 func TestRules(t *testing.T) {
 	t.Parallel()
+	n := 0
 	for _, d := range pullsecret.Rules() {
+		if d.InFile {
+			continue // a test of kubefile
+		}
+		n++
 		t.Run(string(d.Rule), func(t *testing.T) {
 			t.Parallel()
 			e, ok := examples[d.Rule]
@@ -268,8 +273,8 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	if len(examples) != len(pullsecret.Rules()) {
-		t.Errorf("%d examples for %d rules", len(examples), len(pullsecret.Rules()))
+	if len(examples) != n {
+		t.Errorf("%d examples for %d rules", len(examples), n)
 	}
 }
 

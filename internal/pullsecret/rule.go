@@ -12,6 +12,9 @@ type Description struct {
 	// Refused says that the API server refuses such a secret: it is found in
 	// files only. Rejected says that the kubelet does, as keyring has it.
 	Refused, Rejected bool
+	// InFile says that it is about a manifest's text, which Check does not
+	// see: package kubefile finds it.
+	InFile bool
 }
 
 // The rules about the object: what the API server refuses or the kubelet
@@ -28,6 +31,17 @@ const (
 	DataKeyExtra      Rule = "data-key-extra"
 	ValueEmpty        Rule = "value-empty"
 	Immutable         Rule = "immutable"
+)
+
+// The rules about manifests, found by package kubefile.
+const (
+	NoObjects     Rule = "no-objects"
+	ManifestType  Rule = "manifest-wrong-type"
+	ManifestTwice Rule = "manifest-duplicate-key"
+	DataNotBase64 Rule = "data-not-base64"
+	DataPlain     Rule = "data-not-encoded"
+	DataHidden    Rule = "data-hidden"
+	NotReadable   Rule = "manifest-unreadable"
 )
 
 // The rules about the document in the value.
@@ -96,7 +110,7 @@ const (
 // What pods see, as far as many rules share it.
 const (
 	refusedEffect   = "The API server refuses it; nothing is stored."
-	malformedEffect = "The API server refuses it under the right type. Where it got in all the same, every pod that names it fails."
+	malformedEffect = "The API server refuses it (data[.dockerconfigjson]: Invalid value). Where it is stored all the same, every pod that names it fails."
 	rejectedEffect  = "Every pod that names this secret fails, for images of other registries and with good secrets beside it, too."
 	skippedEffect   = "The kubelet passes over it in silence: pods pull without its credentials."
 	unusedEffect    = "No image uses this entry: pods pull without it."
@@ -107,71 +121,79 @@ const (
 )
 
 var catalogue = []Description{
-	{NameInvalid, Broken, "The name is none that Kubernetes takes", refusedEffect, "Use lower case letters, digits, '-' and '.', at most 253 characters.", true, false},
-	{LabelInvalid, Broken, "A label is none that Kubernetes takes", refusedEffect, "Use at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends.", true, false},
-	{AnnotationInvalid, Broken, "An annotation is none that Kubernetes takes", refusedEffect, "Correct its name, or make it shorter: all together may have 256 KiB.", true, false},
-	{DataKeyInvalid, Broken, "A data key is none that Kubernetes takes", refusedEffect, "Use letters, digits, '-', '_' and '.'.", true, false},
-	{TooLarge, Broken, "The values have more than 1 MiB", refusedEffect, "Keep only the entries that pods need, or make several secrets.", true, false},
-	{TypeWrong, Ignored, "Credentials under a type that the kubelet does not read", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false},
-	{TypeMisspelt, Ignored, "The type is a misspelling of one that the kubelet reads", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false},
-	{DataKeyMissing, Broken, "The data key that the type asks for is missing", refusedEffect, "Put the credentials under the key that belongs to the type.", true, false},
-	{DataKeyExtra, Notice, "A data key that the kubelet does not read", "The kubelet reads one key only; what stands under others is not used.", "Take it out.", false, false},
-	{ValueEmpty, Broken, "The value is empty", refusedEffect, "Fill in the credentials; a variable or a file may have been empty.", true, false},
-	{Immutable, Notice, "The secret is immutable", "Its credentials cannot be renewed in place.", "To rotate, make a secret of another name and let the service accounts or pods name that one.", false, false},
+	{NotReadable, Broken, "The file cannot be read as a manifest", `kubectl refuses it ("error parsing", "no objects passed to create"); nothing is stored.`, "Correct the file.", true, false, true},
+	{NoObjects, Broken, "The file holds no object", `kubectl says "no objects passed to create"; nothing is stored.`, "Look whether it is the right file, and whether what made it failed.", true, false, true},
+	{ManifestType, Broken, "A field has a value of another type", "kubectl or the API server refuses it; nothing is stored.", "Write the value in quotes.", true, false, true},
+	{ManifestTwice, Ignored, "A key stands twice in one mapping", "The last one counts; what stands before it is lost.", "Keep one.", false, false, true},
+	{DataNotBase64, Broken, "The value under data is not base64", `kubectl says "no objects passed to create" or "illegal base64 data"; nothing is stored.`, "Encode it on one line (base64 -w0), or write the document as it is under stringData.", true, false, true},
+	{DataPlain, Broken, "The document itself stands under data", `kubectl says "no objects passed to create" or "illegal base64 data"; nothing is stored.`, "Write it under stringData, or encode it in base64.", true, false, true},
+	{DataHidden, Ignored, "stringData hides a value under data", "The API server takes stringData; what stands under data is lost.", "Keep one.", false, false, true},
 
-	{NotJSON, Broken, "The value is not JSON", malformedEffect, recreateFix, true, true},
-	{DoubleBase64, Broken, "The value was encoded in base64 twice", malformedEffect, "Encode it once under data, or write it as it is under stringData.", true, true},
-	{ByteOrderMark, Broken, "The value begins with a byte order mark", malformedEffect, "Save the file as UTF-8 without a byte order mark.", true, true},
-	{UTF16, Broken, "The value is UTF-16", malformedEffect, "Save the file as UTF-8; in PowerShell: Out-File -Encoding utf8NoBOM.", true, true},
-	{NotUTF8, Ignored, "The value holds bytes that are no UTF-8", "The kubelet replaces these bytes: the user or the password becomes another.", "Save the file as UTF-8.", false, false},
-	{TrailingData, Broken, "Something follows the JSON", malformedEffect, "Take out what stands behind the last brace.", true, true},
-	{NotObject, Broken, "The value is JSON, but no object", malformedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, true, true},
-	{AuthsWrongType, Broken, "auths is no object", rejectedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, false, true},
-	{EntryWrongType, Broken, "An entry is no object", rejectedEffect, `Write the entry as {"auth":"…"}.`, false, true},
-	{FieldWrongType, Broken, "A field has a value of another type", rejectedEffect, "Put the value in quotes.", false, true},
-	{NoEntries, Ignored, "There is no entry", noneEffect, "Add the registry that pods pull from.", false, false},
-	{BodyUnwrapped, Ignored, "The older form without auths under .dockerconfigjson", noneEffect, `Wrap the document: {"auths": … }.`, false, false},
-	{BodyWrapped, Ignored, "The newer form with auths under .dockercfg", "The kubelet reads auths as the name of a registry: pods pull without these credentials.", "Make it anew with the type " + TypeConfigJSON + ", or leave auths out.", false, false},
-	{DuplicateName, Ignored, "A name stands twice in one object", "The last one counts; what stands before it is lost.", "Keep one.", false, false},
-	{CredentialsElsewhere, Ignored, "The credentials lie in a store or helper of another machine", "Nodes cannot ask it: for these registries there is no credential in the secret.", "Ask the helper once and write explicit entries.", false, false},
+	{NameInvalid, Broken, "The name is none that Kubernetes takes", refusedEffect, "Use lower case letters, digits, '-' and '.', at most 253 characters.", true, false, false},
+	{LabelInvalid, Broken, "A label is none that Kubernetes takes", refusedEffect, "Use at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends.", true, false, false},
+	{AnnotationInvalid, Broken, "An annotation is none that Kubernetes takes", refusedEffect, "Correct its name, or make it shorter: all together may have 256 KiB.", true, false, false},
+	{DataKeyInvalid, Broken, "A data key is none that Kubernetes takes", refusedEffect, "Use letters, digits, '-', '_' and '.'.", true, false, false},
+	{TooLarge, Broken, "The values have more than 1 MiB", refusedEffect, "Keep only the entries that pods need, or make several secrets.", true, false, false},
+	{TypeWrong, Ignored, "Credentials under a type that the kubelet does not read", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false, false},
+	{TypeMisspelt, Ignored, "The type is a misspelling of one that the kubelet reads", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false, false},
+	{DataKeyMissing, Broken, "The data key that the type asks for is missing", refusedEffect, "Put the credentials under the key that belongs to the type.", true, false, false},
+	{DataKeyExtra, Notice, "A data key that the kubelet does not read", "The kubelet reads one key only; what stands under others is not used.", "Take it out.", false, false, false},
+	{ValueEmpty, Broken, "The value is empty", refusedEffect, "Fill in the credentials; a variable or a file may have been empty.", true, false, false},
+	{Immutable, Notice, "The secret is immutable", "Its credentials cannot be renewed in place.", "To rotate, make a secret of another name and let the service accounts or pods name that one.", false, false, false},
 
-	{AuthNotBase64, Broken, "auth is not base64", rejectedEffect, "Write base64(user:password), in the standard alphabet, without spaces.", false, true},
-	{AuthNoColon, Broken, "auth decodes, and has no colon", rejectedEffect, "Write base64(user:password).", false, true},
-	{AuthDisagrees, Ignored, "auth and username or password differ", "The kubelet uses auth alone.", "Remove what is out of date; auth is enough.", false, false},
-	{PasswordLineBreak, Ignored, "The password has a line break", refusedByServer, "Encode it without the line break: printf, or echo -n.", false, false},
-	{PasswordSpaces, Notice, "The password begins or ends with white space", "If it is not meant, the registry refuses the credential.", "If it is not meant, take it out.", false, false},
-	{PasswordEmpty, Ignored, "The password is empty", refusedByServer, "Fill in the password; a shell takes out what follows a $ unless it stands in single quotes.", false, false},
-	{UsernameControl, Ignored, "The user has a control character", refusedByServer, "Take it out: a line break comes from echo without -n.", false, false},
-	{UsernameSpaces, Notice, "The user begins or ends with a space", "If it is not meant, the registry refuses the credential.", "If it is not meant, take it out.", false, false},
-	{UsernameEmpty, Ignored, "There is a password and no user", refusedByServer, "Fill in the user; where a registry asks for none, any will do.", false, false},
-	{EntryEmpty, Ignored, "An entry holds no credential", "The kubelet signs in with an empty user and password, and does not try without afterwards: public images fail, too.", "Fill in the credential, or remove the entry.", false, false},
-	{IdentityToken, Ignored, "An identity token, which the kubelet does not read", refusedByServer, "Use an access token, or a password made for this.", false, false},
-	{RegistryToken, Ignored, "A registry token, which the kubelet does not read", refusedByServer, "Use an access token, or a password made for this.", false, false},
-	{FieldUnknown, Notice, "A field that the kubelet does not read", "It is not used.", "The kubelet reads auth, username, password and email.", false, false},
-	{RobotDollar, Notice, "The user may have lost what followed a $", "If so, the registry refuses the credential.", "If the user has a $, write it in single quotes.", false, false},
-	{VariableLiteral, Notice, "The user or password is the name of a variable", "If nothing filled it in, the registry refuses the credential.", "Fill it in: a shell does so in double quotes only, kubectl not at all.", false, false},
-	{TokenExpired, Ignored, "The password is a token that has expired", refusedByServer, "Make a new one.", false, false},
-	{TokenShortLived, Notice, "The password is a token that lives for hours", "When it ends, pulls fail.", "Renew it in time by a controller, or use a credential that lives longer.", false, false},
-	{TokenDamaged, Ignored, "The password is a damaged Fairlead token", refusedByServer, "Copy all of it.", false, false},
+	{NotJSON, Broken, "The value is not JSON", malformedEffect, recreateFix, true, true, false},
+	{DoubleBase64, Broken, "The value was encoded in base64 twice", malformedEffect, "Encode it once under data, or write it as it is under stringData.", true, true, false},
+	{ByteOrderMark, Broken, "The value begins with a byte order mark", malformedEffect, "Save the file as UTF-8 without a byte order mark.", true, true, false},
+	{UTF16, Broken, "The value is UTF-16", malformedEffect, "Save the file as UTF-8; in PowerShell: Out-File -Encoding utf8NoBOM.", true, true, false},
+	{NotUTF8, Ignored, "The value holds bytes that are no UTF-8", "The kubelet replaces these bytes: the user or the password becomes another.", "Save the file as UTF-8.", false, false, false},
+	{TrailingData, Broken, "Something follows the JSON", malformedEffect, "Take out what stands behind the last brace.", true, true, false},
+	{NotObject, Broken, "The value is JSON, but no object", malformedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, true, true, false},
+	{AuthsWrongType, Broken, "auths is no object", rejectedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, false, true, false},
+	{EntryWrongType, Broken, "An entry is no object", rejectedEffect, `Write the entry as {"auth":"…"}.`, false, true, false},
+	{FieldWrongType, Broken, "A field has a value of another type", rejectedEffect, "Put the value in quotes.", false, true, false},
+	{NoEntries, Ignored, "There is no entry", noneEffect, "Add the registry that pods pull from.", false, false, false},
+	{BodyUnwrapped, Ignored, "The older form without auths under .dockerconfigjson", noneEffect, `Wrap the document: {"auths": … }.`, false, false, false},
+	{BodyWrapped, Ignored, "The newer form with auths under .dockercfg", "The kubelet reads auths as the name of a registry: pods pull without these credentials.", "Make it anew with the type " + TypeConfigJSON + ", or leave auths out.", false, false, false},
+	{DuplicateName, Ignored, "A name stands twice in one object", "The last one counts; what stands before it is lost.", "Keep one.", false, false, false},
+	{CredentialsElsewhere, Ignored, "The credentials lie in a store or helper of another machine", "Nodes cannot ask it: for these registries there is no credential in the secret.", "Ask the helper once and write explicit entries.", false, false, false},
 
-	{KeyUnparsable, Ignored, "The key is no host", "The kubelet drops the entry alone: pods pull without it.", "Write the host, with its port where images have one, and nothing else.", false, false},
-	{KeySchemeCase, Ignored, "The scheme is in upper case", unusedEffect, "Write https:// in lower case, or leave it out.", false, false},
-	{KeyUpperCase, Ignored, "The host has upper case letters", "The kubelet compares letters as they are: only images that are written in the same case use the entry.", "Write the host in lower case, as images do.", false, false},
-	{KeyAPIPath, Ignored, "/v1 or /v2 without a final slash", "The kubelet takes it for a part of the repository's name: pods pull without the entry.", "Write the host alone.", false, false},
-	{KeyHub, Ignored, "A name of Docker Hub that the kubelet does not look up", "Images of Docker Hub do not use this entry.", "Write https://index.docker.io/v1/.", false, false},
-	{KeyHubHidden, Ignored, "A docker.io entry hides that of index.docker.io", "The entry of index.docker.io is tried only where no docker.io entry matches.", "Keep one of them.", false, false},
-	{KeyGlob, Ignored, "A wildcard where none works", unusedEffect, "A * stands for one whole or partial label of the host; not in ports, not in paths, and no other wildcard works.", false, false},
-	{KeyTag, Ignored, "The key has a tag or a digest", unusedEffect, "Leave the tag or digest out: repositories are looked up without.", false, false},
-	{KeyTrailingPath, Notice, "The path ends with a slash", "It is for what lies below the path, and not for the repository of this very name.", "Leave the final slash out if it is a repository's name.", false, false},
-	{KeyPathPrefix, Notice, "The path is a beginning of names, not a whole name", "The kubelet compares bytes: repositories whose names go on in any way are sent this credential first.", "Add a final slash if it is a namespace.", false, false},
-	{KeyIgnoredParts, Notice, "The key has parts that are not looked at", "User, query and fragment of a key are dropped.", "Write the host alone.", false, false},
-	{KeyIPv6, Ignored, "An IPv6 address without a port", "The kubelet takes the brackets for a wildcard: no image uses the entry.", "Write the port, in the key and in images.", false, false},
-	{KeyTrailingDot, Ignored, "The host ends with a dot", unusedEffect, "Write the host without the final dot.", false, false},
-	{KeyNotASCII, Ignored, "The host has characters that images cannot have", unusedEffect, "Write the host in its ASCII form, which begins with xn--.", false, false},
-	{KeySingleLabel, Ignored, "A host of one label without a port", "An image that begins so is one of Docker Hub: no image uses the entry.", "Write the host with its domain or port, in the key and in images.", false, false},
-	{KeyDefaultPort, Notice, "The key names the default port", "Only images that name the port, too, use the entry.", "Leave the port out, unless images have it.", false, false},
-	{KeyDuplicate, Ignored, "Two keys mean the same", "The kubelet tries them in random order: a pull may work once and fail the next time.", "Keep one.", false, false},
-	{KeyNeverMatches, Ignored, "No image can match the key", unusedEffect, "Write the host, or host/namespace/, as images begin.", false, false},
+	{AuthNotBase64, Broken, "auth is not base64", rejectedEffect, "Write base64(user:password), in the standard alphabet, without spaces.", false, true, false},
+	{AuthNoColon, Broken, "auth decodes, and has no colon", rejectedEffect, "Write base64(user:password).", false, true, false},
+	{AuthDisagrees, Ignored, "auth and username or password differ", "The kubelet uses auth alone.", "Remove what is out of date; auth is enough.", false, false, false},
+	{PasswordLineBreak, Ignored, "The password has a line break", refusedByServer, "Encode it without the line break: printf, or echo -n.", false, false, false},
+	{PasswordSpaces, Notice, "The password begins or ends with white space", "If it is not meant, the registry refuses the credential.", "If it is not meant, take it out.", false, false, false},
+	{PasswordEmpty, Ignored, "The password is empty", refusedByServer, "Fill in the password; a shell takes out what follows a $ unless it stands in single quotes.", false, false, false},
+	{UsernameControl, Ignored, "The user has a control character", refusedByServer, "Take it out: a line break comes from echo without -n.", false, false, false},
+	{UsernameSpaces, Notice, "The user begins or ends with a space", "If it is not meant, the registry refuses the credential.", "If it is not meant, take it out.", false, false, false},
+	{UsernameEmpty, Ignored, "There is a password and no user", refusedByServer, "Fill in the user; where a registry asks for none, any will do.", false, false, false},
+	{EntryEmpty, Ignored, "An entry holds no credential", "The kubelet signs in with an empty user and password, and does not try without afterwards: public images fail, too.", "Fill in the credential, or remove the entry.", false, false, false},
+	{IdentityToken, Ignored, "An identity token, which the kubelet does not read", refusedByServer, "Use an access token, or a password made for this.", false, false, false},
+	{RegistryToken, Ignored, "A registry token, which the kubelet does not read", refusedByServer, "Use an access token, or a password made for this.", false, false, false},
+	{FieldUnknown, Notice, "A field that the kubelet does not read", "It is not used.", "The kubelet reads auth, username, password and email.", false, false, false},
+	{RobotDollar, Notice, "The user may have lost what followed a $", "If so, the registry refuses the credential.", "If the user has a $, write it in single quotes.", false, false, false},
+	{VariableLiteral, Notice, "The user or password is the name of a variable", "If nothing filled it in, the registry refuses the credential.", "Fill it in: a shell does so in double quotes only, kubectl not at all.", false, false, false},
+	{TokenExpired, Ignored, "The password is a token that has expired", refusedByServer, "Make a new one.", false, false, false},
+	{TokenShortLived, Notice, "The password is a token that lives for hours", "When it ends, pulls fail.", "Renew it in time by a controller, or use a credential that lives longer.", false, false, false},
+	{TokenDamaged, Ignored, "The password is a damaged Fairlead token", refusedByServer, "Copy all of it.", false, false, false},
+
+	{KeyUnparsable, Ignored, "The key is no host", "The kubelet drops the entry alone: pods pull without it.", "Write the host, with its port where images have one, and nothing else.", false, false, false},
+	{KeySchemeCase, Ignored, "The scheme is in upper case", unusedEffect, "Write https:// in lower case, or leave it out.", false, false, false},
+	{KeyUpperCase, Ignored, "The host has upper case letters", "The kubelet compares letters as they are: only images that are written in the same case use the entry.", "Write the host in lower case, as images do.", false, false, false},
+	{KeyAPIPath, Ignored, "/v1 or /v2 without a final slash", "The kubelet takes it for a part of the repository's name: pods pull without the entry.", "Write the host alone.", false, false, false},
+	{KeyHub, Ignored, "A name of Docker Hub that the kubelet does not look up", "Images of Docker Hub do not use this entry.", "Write https://index.docker.io/v1/.", false, false, false},
+	{KeyHubHidden, Ignored, "A docker.io entry hides that of index.docker.io", "The entry of index.docker.io is tried only where no docker.io entry matches.", "Keep one of them.", false, false, false},
+	{KeyGlob, Ignored, "A wildcard where none works", unusedEffect, "A * stands for one whole or partial label of the host; not in ports, not in paths, and no other wildcard works.", false, false, false},
+	{KeyTag, Ignored, "The key has a tag or a digest", unusedEffect, "Leave the tag or digest out: repositories are looked up without.", false, false, false},
+	{KeyTrailingPath, Notice, "The path ends with a slash", "It is for what lies below the path, and not for the repository of this very name.", "Leave the final slash out if it is a repository's name.", false, false, false},
+	{KeyPathPrefix, Notice, "The path is a beginning of names, not a whole name", "The kubelet compares bytes: repositories whose names go on in any way are sent this credential first.", "Add a final slash if it is a namespace.", false, false, false},
+	{KeyIgnoredParts, Notice, "The key has parts that are not looked at", "User, query and fragment of a key are dropped.", "Write the host alone.", false, false, false},
+	{KeyIPv6, Ignored, "An IPv6 address without a port", "The kubelet takes the brackets for a wildcard: no image uses the entry.", "Write the port, in the key and in images.", false, false, false},
+	{KeyTrailingDot, Ignored, "The host ends with a dot", unusedEffect, "Write the host without the final dot.", false, false, false},
+	{KeyNotASCII, Ignored, "The host has characters that images cannot have", unusedEffect, "Write the host in its ASCII form, which begins with xn--.", false, false, false},
+	{KeySingleLabel, Ignored, "A host of one label without a port", "An image that begins so is one of Docker Hub: no image uses the entry.", "Write the host with its domain or port, in the key and in images.", false, false, false},
+	{KeyDefaultPort, Notice, "The key names the default port", "Only images that name the port, too, use the entry.", "Leave the port out, unless images have it.", false, false, false},
+	{KeyDuplicate, Ignored, "Two keys mean the same", "The kubelet tries them in random order: a pull may work once and fail the next time.", "Keep one.", false, false, false},
+	{KeyNeverMatches, Ignored, "No image can match the key", unusedEffect, "Write the host, or host/namespace/, as images begin.", false, false, false},
 }
 
 var byRule = func() map[Rule]Description {

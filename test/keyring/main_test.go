@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	klog.InitFlags(flags)
 	for name, value := range map[string]string{"logtostderr": "false", "stderrthreshold": "FATAL"} {
 		if err := flags.Set(name, value); err != nil {
-			log.Fatal(err) //nolint:forbidigo // nothing has begun yet
+			log.Fatal(err)
 		}
 	}
 	klog.SetOutput(io.Discard)
