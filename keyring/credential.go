@@ -42,3 +42,24 @@ func (c Credential) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(shown)
 }
+
+// Format names the source and its type, for every verb: fmt would print the
+// secret's bytes.
+func (s Source) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "source %q of type %q", s.Name, s.Type)
+}
+
+// MarshalJSON leaves the data out.
+func (s Source) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name string `json:"name"`
+		Type string `json:"type"`
+		Node bool   `json:"node,omitempty"`
+	}{s.Name, s.Type, s.Node})
+}
+
+// Format says how many entries there are, for every verb: fmt would print the
+// passwords.
+func (r Ring) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "ring of %d entries", len(r.secrets.entries)+len(r.secrets.bad)+len(r.node.entries)+len(r.node.bad))
+}

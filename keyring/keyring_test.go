@@ -308,7 +308,7 @@ func TestNothingShowsThePassword(t *testing.T) {
 		t.Fatal(creds)
 	}
 	var out strings.Builder
-	for _, v := range []any{creds, creds[0], &creds[0], good.Explain(i), map[string]any{"c": creds}, r.Err(), r.Errors(), r.Explain(i)} {
+	for _, v := range []any{creds, creds[0], &creds[0], good.Explain(i), good, *good, keys("s", "reg.io"), map[string]any{"c": creds}, r.Err(), r.Errors(), r.Explain(i)} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			_, _ = fmt.Fprintf(&out, verb, v)
 		}
@@ -320,7 +320,7 @@ func TestNothingShowsThePassword(t *testing.T) {
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
 	}
-	for _, form := range []string{password, fmt.Sprintf("%x", password), "cGE1NQ"} {
+	for _, form := range []string{password, fmt.Sprintf("%x", password), strings.Trim(fmt.Sprintf("%d", []byte(password)), "[]"), "cGE1NQ"} {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("%s is in %s", form, out.String())
 		}

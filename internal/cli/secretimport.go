@@ -25,6 +25,7 @@ const (
 	// helperTime is how long one question to a credential helper may take: it
 	// may have to ask a person, and hangs where it cannot.
 	helperTime = 30 * time.Second
+	tokenHint  = "make an access token at the registry, and give it with --server, --username and --password-stdin"
 	// identityUser is what helpers call an identity token.
 	identityUser = "<token>"
 )
@@ -220,33 +221,24 @@ func (i *importer) picked(key string, used map[string]bool) bool {
 func (i *importer) resolve(ctx context.Context, key string) (dockerconfig.Entry, bool, error) {
 	entry, inFile := i.file.Entry(key)
 	entry.Key = key
-	helper, server := i.helper(key)
-	if helper != "" {
-		h, err := credhelper.New(helper)
-		if err != nil {
-			return entry, false, fmt.Errorf("the helper of %s in %s: %w", key, i.path, err)
-		}
-		ctx, cancel := context.WithTimeout(ctx, i.patience)
-		defer cancel()
-		got, err := fetch(ctx, h, helper, server)
-		switch {
-		case err == nil:
-			got.Key, got.Email = key, entry.Email
-			entry = got
-		case !errors.Is(err, credhelper.ErrNotFound):
-			return entry, false, err
-		case !inFile || entry.Kind() == dockerconfig.Empty:
-			i.skipped = append(i.skipped, key+" (docker-credential-"+helper+" holds nothing for it)")
-			return entry, false, nil
-		}
+	got, helper, err := i.ask(ctx, key)
+	switch {
+	case err == nil:
+		got.Key, got.Email = key, entry.Email
+		entry = got
+	case !errors.Is(err, credhelper.ErrNotFound):
+		return entry, false, err
+	case helper != "" && (!inFile || entry.Kind() == dockerconfig.KindEmpty):
+		i.skipped = append(i.skipped, key+" (docker-credential-"+helper+" holds nothing for it)")
+		return entry, false, nil
 	}
 	switch entry.Kind() {
-	case dockerconfig.Password:
+	case dockerconfig.KindPassword:
 		// Only what a kubelet reads goes into the secret.
 		return dockerconfig.Entry{Key: key, Username: entry.Username, Password: entry.Password, Email: entry.Email}, true, nil
-	case dockerconfig.Identity:
+	case dockerconfig.KindIdentity:
 		i.refused[key] = "is an identity token, which a kubelet cannot use"
-	case dockerconfig.Registry:
+	case dockerconfig.KindRegistry:
 		i.refused[key] = "is a registry token, which a kubelet cannot use"
 	default:
 		i.skipped = append(i.skipped, key+" (it has no credential)")
@@ -254,22 +246,33 @@ func (i *importer) resolve(ctx context.Context, key string) (dockerconfig.Entry,
 	return entry, false, nil
 }
 
-// helper is who is asked for a key, by the file's rule: NAME of
-// docker-credential-NAME, and for what.
-func (i *importer) helper(key string) (name, server string) {
-	host, _, _ := strings.Cut(bareHost(key), "/")
-	if isHub(host) {
-		host = dockerconfig.HubKey
+// ask gets what a helper holds for a key; ErrNotFound if that is nothing, or
+// there is no helper. Helpers know a registry by its host, and some also by
+// what stands in the file.
+func (i *importer) ask(ctx context.Context, key string) (entry dockerconfig.Entry, helper string, err error) {
+	var found dockerconfig.Found
+	if i.containers != "" {
+		found, _ = i.file.Containers(bareHost(key))
+	} else {
+		host, _, _ := strings.Cut(bareHost(key), "/")
+		found, _ = i.file.Docker(host)
 	}
-	for _, h := range []string{key, host} {
-		if name := i.file.CredHelpers()[h]; name != "" {
-			return name, h
+	if found.Helper == "" {
+		return entry, "", credhelper.ErrNotFound
+	}
+	h, err := credhelper.New(found.Helper)
+	if err != nil {
+		return entry, found.Helper, fmt.Errorf("the helper of %s in %s: %w", key, i.path, err)
+	}
+	for _, server := range slices.Compact([]string{found.Server, key}) {
+		ctx, cancel := context.WithTimeout(ctx, i.patience)
+		entry, err = fetch(ctx, h, found.Helper, server)
+		cancel()
+		if !errors.Is(err, credhelper.ErrNotFound) {
+			break
 		}
 	}
-	if i.containers != "" {
-		return "", ""
-	}
-	return i.file.CredsStore(), key
+	return entry, found.Helper, err
 }
 
 // complain refuses a secret that would lack what was asked for.
@@ -288,7 +291,7 @@ func (i *importer) complain(keys []string, out []dockerconfig.Entry, used map[st
 		for _, k := range sorted(i.refused) {
 			texts = append(texts, k+" "+i.refused[k])
 		}
-		hint := "make an access token at the registry, and give it with --server, --username and --password-stdin"
+		hint := tokenHint
 		if len(good) > 0 {
 			hint += "; for the others alone: " + strings.Join(good, " ")
 		}

@@ -131,12 +131,16 @@ func (l *loginSource) ask(ctx context.Context) (user, password string, err error
 	if err != nil {
 		return "", "", err
 	}
+	ctx, cancel := context.WithTimeout(ctx, helperTime)
+	defer cancel()
 	c, err := fetch(ctx, h, l.helper, l.server)
 	switch {
 	case errors.Is(err, credhelper.ErrNotFound):
 		return "", "", withHint(fmt.Errorf("docker-credential-%s holds nothing for %s", l.helper, l.server), "docker login "+l.server+", or docker-credential-"+l.helper+" list, to see what it holds")
 	case err != nil:
 		return "", "", err
+	case c.Kind() == dockerconfig.KindIdentity:
+		return "", "", saidf(tokenHint, "docker-credential-%s holds an identity token for %s, which a kubelet cannot use", l.helper, l.server)
 	case l.username != "" && l.username != c.Username:
 		return "", "", usagef("fairlead secret create --help", "docker-credential-%s holds the password of %q, not of %q: leave --username out, or correct it", l.helper, shown(c.Username), l.username)
 	}

@@ -79,7 +79,7 @@ func (c *checker) recreate() []string {
 		if !pasteable(c.secret.Position.File) {
 			return nil
 		}
-		return []string{create + " --dry-run -o yaml"}
+		return []string{create + " -o yaml"}
 	}
 	remove := "kubectl delete secret " + Quote(c.secret.Name)
 	if c.secret.Namespace != "" {
@@ -98,7 +98,7 @@ func (c *checker) replace(key string) []string {
 	case c.secret.Position.File != "" && len(c.doc.entries) > 1:
 		return nil
 	case c.secret.Position.File != "":
-		return []string{create + " --server " + Quote(hostOf(key)) + " --username USER --dry-run -o yaml"}
+		return []string{create + " --server " + Quote(hostOf(key)) + " --username USER -o yaml"}
 	case len(c.doc.entries) == 1:
 		return []string{create + " --server " + Quote(hostOf(key)) + " --username USER"}
 	}

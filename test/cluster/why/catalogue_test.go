@@ -246,6 +246,7 @@ func ways() []row {
 		{name: "plugin", cause: "credential-plugin-failed", arrange: func(s *scene) {
 			s.c.Route(s.t, harness.PluginHost, s.s.URL, "")
 			s.fails(harness.PluginHost + "/acme-web/app:v1")
+			s.t.Log(s.ns.Run("", "sh", "-c", "kubectl get --raw /api/v1/nodes/localhost/proxy/metrics | grep -i credential"))
 		}},
 		{name: "plugin-log", cause: "credential-plugin-failed", arrange: func(s *scene) {
 			s.c.Route(s.t, harness.PluginHost, s.s.URL, "")
