@@ -84,7 +84,7 @@ func recorded(v *view, i int) *Verdict {
 	if r.Description != "" {
 		name = fmt.Sprintf("The token %s (%s) of %s", r.ID, r.Description, entryOf(m.Source, m.Key))
 	}
-	renew := Step{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}
+	renew := Step{"Put a new token into the secret:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}
 	switch {
 	case !r.Revoked.IsZero():
 		by := ""
@@ -97,13 +97,13 @@ func recorded(v *view, i int) *Verdict {
 	case !r.Rotated.IsZero() && !v.allows(i):
 		return &Verdict{
 			Cause: TokenRotated, Sentence: fmt.Sprintf("%s was rotated at %s, and the secret holds a former value.", name, stamp(r.Rotated)),
-			Evidence: []string{"the record of " + r.Server}, Fix: []Step{{"Put the present value into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --token=" + r.ID}}},
+			Evidence: []string{"the record of " + r.Server}, Fix: []Step{{"Put the present value into the secret:", []string{v.make(nameOf(m.Source)) + " --token=" + r.ID}}},
 		}
 	case r.Lacks != "":
 		return &Verdict{
 			Cause: ScopeMissing, Sentence: fmt.Sprintf("%s does not open %s: %s.", name, v.image.Path, r.Lacks),
 			Evidence: []string{"the record of " + r.Server + ": it opens " + r.Reach},
-			Fix:      []Step{{"Put a token into the secret that does:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}},
+			Fix:      []Step{{"Put a token into the secret that does:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}},
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func answered(v *view, i int) *Verdict {
 		}
 		return &Verdict{
 			Cause: cause, Sentence: fmt.Sprintf("The token of %s has ended: %s.", entryOf(m.Source, m.Key), x.Message),
-			Fix: []Step{{"Put a new token into the secret:", []string{"fairlead secret create " + quote(nameOf(m.Source)) + v.on() + " --new-token --expires 90d"}}},
+			Fix: []Step{{"Put a new token into the secret:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}},
 		}
 	}
 	return nil

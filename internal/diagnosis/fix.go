@@ -41,7 +41,7 @@ func (v *view) server() string {
 
 // create is the step that makes, or mends, a secret for the image's registry.
 func (v *view) create(name, user string) Step {
-	line := "fairlead secret create " + quote(name) + v.on()
+	line := v.make(name)
 	if v.answer.Fairlead {
 		return Step{"Make it with a token of the registry:", []string{line + " --new-token --expires 90d"}}
 	}
@@ -49,6 +49,18 @@ func (v *view) create(name, user string) Step {
 		user = "USER"
 	}
 	return Step{"Make it; the password is asked for, or read from a pipe:", []string{line + " --server " + quote(v.server()) + " --username " + quote(user)}}
+}
+
+// make is the command that makes a secret, or mends one: what is there was
+// mostly written by others.
+func (v *view) make(name string) string {
+	line := "fairlead secret create " + quote(name) + v.on()
+	for _, n := range v.Secrets {
+		if n.Found && n.Secret.Name == name {
+			return line + " --force-conflicts"
+		}
+	}
+	return line
 }
 
 // secretName is a name for a secret that is not there yet.

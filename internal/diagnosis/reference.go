@@ -175,7 +175,7 @@ func wrongKey(v *view) *Verdict {
 				user = e.Username
 			}
 		}
-		line := "fairlead secret create " + quote(s.Name) + v.on() + " --server " + quote(h.Want)
+		line := v.make(s.Name) + " --server " + quote(h.Want)
 		if user != "" {
 			line += " --username " + quote(user)
 		}
