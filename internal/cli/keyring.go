@@ -55,7 +55,8 @@ a file cannot be read.`,
 			return err
 		}
 		r := k.resolve(ring, image)
-		if err := k.out.print(e.stdout, r, func(w io.Writer) { keyringText(w, r) }); err != nil {
+		out := k.out
+		if err := out.print(e.stdout, r, func(w io.Writer) { keyringText(w, r) }); err != nil {
 			return err
 		}
 		return r.verdict(k.files.names)
