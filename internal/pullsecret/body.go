@@ -331,7 +331,13 @@ func (c *checker) elsewhere(key string) bool {
 		return false
 	}
 	f := c.add(CredentialsElsewhere, nowhere("", key), "The credentials lie in docker-credential-%s of the machine on which the file was written.", shownName(helper))
-	f.Commands = []string{c.createCommand() + " --from-docker-config"}
+	command := c.createCommand() + " --from-docker-config"
+	if file := c.secret.Position.File; c.Bare && file != "-" {
+		command += "=" + Quote(file)
+	}
+	if pasteable(command) {
+		f.Commands = []string{command}
+	}
 	return true
 }
 
