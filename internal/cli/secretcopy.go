@@ -76,7 +76,7 @@ func (f *copyFlags) run(ctx context.Context, e env, k *kube.Cluster, name string
 		}, f.force)
 	})
 	if err == nil || len(o.lines) > 0 {
-		o.print(e.stdout, "The copy of "+from.ID(), "namespace")
+		o.say(e.stdout, "The copy of "+from.ID(), "namespace")
 	}
 	if err != nil {
 		return err

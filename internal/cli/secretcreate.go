@@ -179,7 +179,7 @@ func (c *createFlags) run(ctx context.Context, e env, name string) error {
 	}
 	switch {
 	case c.output != "":
-		return c.print(e.stdout, s)
+		return c.write(e.stdout, s)
 	case c.dry():
 		return c.wouldMake(e, s)
 	}
@@ -230,8 +230,8 @@ func sound(e env, s pullsecret.Secret) error {
 	return nil
 }
 
-// print writes the manifest: one for each namespace that was named.
-func (c *createFlags) print(w io.Writer, s pullsecret.Secret) error {
+// write writes the manifest: one for each namespace that was named.
+func (c *createFlags) write(w io.Writer, s pullsecret.Secret) error {
 	namespaces := c.places.cluster.namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
@@ -272,7 +272,7 @@ func (c *createFlags) apply(ctx context.Context, e env, k *kube.Cluster, s pulls
 		return k.Apply(ctx, in, c.force)
 	})
 	if err == nil || len(o.lines) > 0 {
-		o.print(e.stdout, "The secret "+s.Name, "namespace")
+		o.say(e.stdout, "The secret "+s.Name, "namespace")
 	}
 	if err != nil {
 		return err

@@ -90,7 +90,7 @@ anew, such as by kubectl rollout restart.`,
 				return k.Use(ctx, p.namespace, p.account, args[0])
 			})
 			if err == nil || len(o.lines) > 0 {
-				o.print(e.stdout, "The list of pull secrets", "service account")
+				o.say(e.stdout, "The list of pull secrets", "service account")
 			}
 			if err != nil {
 				return err
@@ -109,7 +109,10 @@ func warnMissing(ctx context.Context, e env, p *placeFlags, k *kube.Cluster, nam
 	if p.several() {
 		return // one request for each namespace is too much for a warning
 	}
-	for at := range p.from(ctx, k) {
+	for at, err := range p.from(ctx, k) {
+		if err != nil {
+			return // it is said when the list is written
+		}
 		if _, err := k.Secret(ctx, at.namespace, name); kube.IsMissing(err) {
 			fmt.Fprintf(e.stderr, "warning: there is no secret %s in the namespace %s yet; pods pull without it until there is\n", name, at.namespace)
 		}
@@ -136,7 +139,7 @@ stay, in their order, and so does the secret itself.`,
 				return k.Unuse(ctx, p.namespace, p.account, args[0])
 			})
 			if err == nil || len(o.lines) > 0 {
-				o.print(e.stdout, "The list of pull secrets", "service account")
+				o.say(e.stdout, "The list of pull secrets", "service account")
 			}
 			if err != nil {
 				return err

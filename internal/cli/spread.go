@@ -92,9 +92,9 @@ func spread(ctx context.Context, e env, what string, places iter.Seq2[place, err
 	return o, errors.Join(g.Wait(), fatal)
 }
 
-// print says what was done, place by place or in numbers. place is what the
+// say says what was done, place by place or in numbers. place is what the
 // places are: namespace.
-func (o *outcome) print(w io.Writer, subject, unit string) {
+func (o *outcome) say(w io.Writer, subject, unit string) {
 	total := o.counts[kube.Created] + o.counts[kube.Changed] + o.counts[kube.Unchanged]
 	switch {
 	case total == 0:
