@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -78,6 +79,9 @@ func (v *view) reference(name string) Step {
 	if v.alone() {
 		return Step{}
 	}
+	if v.ownList() {
+		return Step{Say: "Write {name: " + name + "} into imagePullSecrets of the workload, which has a list of its own; then:"}
+	}
 	account := v.Pod.AccountName
 	if account == "" {
 		account = "default"
@@ -85,6 +89,11 @@ func (v *view) reference(name string) Step {
 	return Step{"Let the service account name it, for the pods to come:", []string{
 		"fairlead secret use " + quote(name) + v.on() + " --serviceaccount " + quote(account),
 	}}
+}
+
+// ownList says that the pod's list was not copied from its account.
+func (v *view) ownList() bool {
+	return len(v.Pod.PullSecrets) > 0 && (v.Account == nil || !slices.Equal(v.Pod.PullSecrets, v.Account.PullSecrets))
 }
 
 // recreate is the step that makes the pod anew, for what is fixed only when a

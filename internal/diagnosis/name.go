@@ -44,7 +44,7 @@ func badReference(v *view) *Verdict {
 	}
 	var ie *keyring.ImageError
 	if errors.As(v.imageErr, &ie) && ie.Hint != "" {
-		out.Fix = append(out.Fix, Step{Say: upper(ie.Hint)})
+		out.Fix = append(out.Fix, Step{Say: upper(ie.Hint) + "."})
 	} else {
 		out.Fix = append(out.Fix, Step{Say: "Write HOST/REPOSITORY:TAG, in lower case, without a scheme."})
 	}

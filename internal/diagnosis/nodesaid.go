@@ -34,11 +34,11 @@ type networkCause struct {
 var networkCauses = map[Symptom]networkCause{
 	SawUnknownCA:   {UntrustedCA, UnknownCA, "the certificate of %s is signed by an authority that is not trusted"},
 	SawBadTLS:      {TLSFault, BadTLS, "the certificate of %s is not good"},
-	SawPlainHTTP:   {HTTPRegistry, PlainHTTP, "%s speaks plain HTTP, and the node expects HTTPS"},
+	SawPlainHTTP:   {HTTPRegistry, PlainHTTP, "the registry %s speaks plain HTTP, and the node expects HTTPS"},
 	SawNoHost:      {NoDNS, NoHost, "the name %s cannot be resolved"},
-	SawRefused:     {ConnRefused, Refused, "%s refuses connections: nothing listens there"},
-	SawTimeout:     {TimedOut, Timeout, "%s does not answer in time"},
-	SawServerError: {RegistryFault, ServerError, "%s answers with an error of its own"},
+	SawRefused:     {ConnRefused, Refused, "the registry %s refuses connections: nothing listens there"},
+	SawTimeout:     {TimedOut, Timeout, "the registry %s does not answer in time"},
+	SawServerError: {RegistryFault, ServerError, "the registry %s answers with an error of its own"},
 }
 
 // network: there is no way to the registry. The node's words come first, for

@@ -22,7 +22,7 @@ func refusedWithout(v *view) *Verdict {
 	}
 	out := &Verdict{
 		Cause:    NoCredentials,
-		Sentence: fmt.Sprintf("%s wants a credential for %s, and %s.", v.host(), v.image.Repository(), v.noneGiven()),
+		Sentence: fmt.Sprintf("The registry %s wants a credential for %s, and %s.", v.host(), v.image.Path, v.noneGiven()),
 		Fix:      []Step{v.create(v.secretName(), ""), v.reference(v.secretName()), v.recreate()},
 	}
 	v.withoutEvidence(out)

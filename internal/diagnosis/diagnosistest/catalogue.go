@@ -134,15 +134,20 @@ func names() []Row {
 
 func ways() []Row {
 	var out []Row
-	for name, o := range map[string]struct {
+	for _, o := range []struct {
+		name    string
 		outcome diagnosis.Outcome
 		cause   diagnosis.Cause
 	}{
-		"ca": {diagnosis.UnknownCA, diagnosis.UntrustedCA}, "tls": {diagnosis.BadTLS, diagnosis.TLSFault}, "http": {diagnosis.PlainHTTP, diagnosis.HTTPRegistry},
-		"dns": {diagnosis.NoHost, diagnosis.NoDNS}, "closed": {diagnosis.Refused, diagnosis.ConnRefused}, "slow": {diagnosis.Timeout, diagnosis.TimedOut},
-		"no-way": {diagnosis.Unreachable, diagnosis.NetworkFault},
+		{"ca", diagnosis.UnknownCA, diagnosis.UntrustedCA},
+		{"tls", diagnosis.BadTLS, diagnosis.TLSFault},
+		{"http", diagnosis.PlainHTTP, diagnosis.HTTPRegistry},
+		{"dns", diagnosis.NoHost, diagnosis.NoDNS},
+		{"closed", diagnosis.Refused, diagnosis.ConnRefused},
+		{"slow", diagnosis.Timeout, diagnosis.TimedOut},
+		{"no-way", diagnosis.Unreachable, diagnosis.NetworkFault},
 	} {
-		out = append(out, row(name, o.cause, answered(answers(o.outcome)), waits("ErrImagePull", "")))
+		out = append(out, row(o.name, o.cause, answered(answers(o.outcome)), waits("ErrImagePull", "")))
 	}
 	return append(out,
 		row("dns-of-the-node", diagnosis.NoDNS, waits("ErrImagePull", `failed to pull and unpack image "`+Image+`": failed to resolve image: failed to do request: Head "https://`+Host+`/v2/shop/web/manifests/v1": dial tcp: lookup `+Host+` on 10.0.0.2:53: no such host`)),
