@@ -1,7 +1,8 @@
-// Package credhelper keeps secrets in docker's credential helpers: programs
-// named docker-credential-NAME that keep them in the system's key ring. The
-// protocol is theirs: the verb is the only argument, everything else goes
-// through stdin and stdout, so no secret stands on a command line.
+// Package credhelper speaks the protocol of docker's credential helpers, both
+// sides of it: a Helper is a program named docker-credential-NAME that keeps
+// secrets, in the system's key ring for example; a Server is such a program.
+// The verb is the only argument, everything else goes through stdin and
+// stdout, so no secret stands on a command line.
 package credhelper
 
 import (
@@ -22,6 +23,9 @@ const (
 	prefix = "docker-credential-"
 	// patience is how long a helper may take: it may ask a person.
 	patience = 2 * time.Minute
+	// grace is how long the pipes of a helper that was ended may stay open:
+	// its children may hold them.
+	grace = time.Second
 	// most is the longest answer that is quoted, in bytes.
 	most = 200
 )
@@ -76,11 +80,25 @@ func (h Helper) Erase(ctx context.Context, key string) error {
 	return err
 }
 
+// List gives the users by key of all that is kept.
+func (h Helper) List(ctx context.Context) (map[string]string, error) {
+	out, err := h.run(ctx, "list", "unused") // as docker does: some helpers read
+	if err != nil {
+		return nil, err
+	}
+	users := map[string]string{}
+	if err := json.Unmarshal(out, &users); err != nil {
+		return nil, fmt.Errorf("%s%s list: its answer is no list", prefix, h.name)
+	}
+	return users, nil
+}
+
 // run runs the helper. What it says when it fails stands on its stdout.
 func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, prefix+h.name, verb)
+	cmd.WaitDelay = grace
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -92,7 +110,7 @@ func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("there is no program %s%s: install it, or leave the credential helper out", prefix, h.name)
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%s%s %s gave no answer: %w", prefix, h.name, verb, ctx.Err())
 	case errors.As(err, &exit):
 		said := strings.TrimSpace(out.String() + errs.String())
 		if strings.Contains(said, "credentials not found") {
