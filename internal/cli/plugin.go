@@ -39,6 +39,14 @@ func nameOf(argv []string) (name string, args []string) {
 	return name, argv[1:]
 }
 
+// called is how a person calls the program.
+func (e env) called() string {
+	if e.program == "" {
+		return programFairlead
+	}
+	return e.program
+}
+
 // rename lets the help of all commands say what a person types.
 func rename(root *cobra.Command, program string) {
 	if program == "" {

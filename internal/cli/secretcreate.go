@@ -282,7 +282,7 @@ func (c *createFlags) apply(ctx context.Context, e env, k *kube.Cluster, s pulls
 		if len(c.places.cluster.namespaces) > 0 {
 			where = " -n " + strings.Join(c.places.cluster.namespaces, " -n ")
 		}
-		fmt.Fprintf(e.stderr, "Next: fairlead secret use %s --serviceaccount default%s\n", s.Name, where)
+		fmt.Fprintf(e.stderr, "Next: %s secret use %s --serviceaccount default%s\n", e.called(), s.Name, where)
 	}
 	return o.failures.error("create the secret")
 }

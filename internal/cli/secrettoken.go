@@ -84,9 +84,7 @@ func (t *tokenSource) entries(ctx context.Context, e env, name, host string, sco
 		if err != nil {
 			return nil, advised(err, s, "token")
 		}
-		if err := usable(e, v, time.Now()); err != nil {
-			return nil, err
-		}
+		caution(e, v, time.Now())
 		out = append(out, entriesOf(v, host, scopes, len(t.ids) > 1)...)
 	}
 	return out, nil
@@ -116,19 +114,15 @@ func (t *tokenSource) make(ctx context.Context, e env, s *session, name string, 
 	return v, nil
 }
 
-// usable refuses a token that opens nothing, and warns of one that opens too
-// much.
-func usable(e env, v v1.TokenValue, now time.Time) error {
-	if v.State != "active" {
-		return saidf("fairlead token list", "the token %s is %s: it opens nothing", v.ID, v.State)
-	}
+// caution warns of a token that opens too much, or not for long. One that
+// ended has no value that the server gives.
+func caution(e env, v v1.TokenValue, now time.Time) {
 	if v.Access != "readonly" {
 		fmt.Fprintf(e.stderr, "warning: the token %s has the access %s: whoever reads the secret may do more than pull\n", v.ID, v.Access)
 	}
 	if v.Expires != nil && v.Expires.Sub(now) < 48*time.Hour {
 		fmt.Fprintf(e.stderr, "warning: the token %s expires at %s; pods cannot pull from then on\n", v.ID, moment(*v.Expires))
 	}
-	return nil
 }
 
 // entriesOf are a token's: one for the registry, or, where it shares the
