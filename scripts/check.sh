@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 tools=$PWD/bin/tools
-modules=(. test/bench test/clients test/crash test/fault test/keyring)
+modules=(. test/bench test/clients test/cluster test/crash test/fault test/keyring)
 failed=()
 
 step() { # NAME COMMAND...

@@ -68,7 +68,16 @@ tools() {
 	fi
 }
 
+# The Kubernetes of the tests: minutes the first time, kept in the user's cache.
+kubernetes() {
+	(cd test/cluster && go run ./prepare) || {
+		say "could not build Kubernetes. Is the Go module proxy reachable? Run make deps again."
+		exit 1
+	}
+}
+
 need_go
 packages
 tools
+kubernetes
 say "everything that can be installed is there"

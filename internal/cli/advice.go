@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
@@ -13,6 +14,9 @@ import (
 func refusal(err error) (status int, code string) {
 	var far *client.Error
 	var near *oci.Error
+	if status := clusterStatus(err); status != 0 {
+		return status, ""
+	}
 	switch {
 	case errors.As(err, &far):
 		return far.Status, far.Code
@@ -22,6 +26,30 @@ func refusal(err error) (status int, code string) {
 		return http.StatusUnauthorized, string(oci.CodeUnauthorized)
 	}
 	return 0, ""
+}
+
+// clusterStatus is the status that a cluster's refusal has; 0 for anything
+// else.
+func clusterStatus(err error) int {
+	var no *kube.Forbidden
+	var e *kube.Error
+	switch {
+	case errors.As(err, &no):
+		return http.StatusForbidden
+	case !errors.As(err, &e):
+		return 0
+	}
+	switch e.Reason {
+	case kube.Unauthorized:
+		return http.StatusUnauthorized
+	case kube.Refused, kube.Quota:
+		return http.StatusForbidden
+	case kube.NotFound:
+		return http.StatusNotFound
+	case kube.Conflict, kube.Owned, kube.Immutable, kube.Foreign:
+		return http.StatusConflict
+	}
+	return 0
 }
 
 // advised adds what to type next, by the kind of failure.

@@ -28,6 +28,8 @@ const (
 
 // env is the world as the commands see it.
 type env struct {
+	// program is what a person types; "" for fairlead.
+	program string
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
@@ -38,12 +40,14 @@ type env struct {
 	restore restorer
 }
 
-// Run runs one command line, without the program's name, and gives the exit
-// code. SIGINT and SIGTERM cancel the command; a second one ends the process.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+// Run runs one command line, which begins with the program's name, and gives
+// the exit code. SIGINT and SIGTERM cancel the command; a second one ends the
+// process. What the program does follows from its name: see programs.
+func Run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	return run(ctx, args, env{
+	name, args := nameOf(argv)
+	return programs[name](ctx, args, env{
 		stdin: stdin, stdout: stdout, stderr: stderr, environ: environ,
 		serve: serve.Run, rotate: account.RotateOperator,
 		upkeep: serverOr(offline(stderr)), restore: serve.Restore,
@@ -57,9 +61,10 @@ func run(ctx context.Context, args []string, e env) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(e.stderr, "fairlead: "+err.Error())
+	say := renamer(root, e.program)
+	fmt.Fprintln(e.stderr, root.DisplayName()+": "+say(err.Error()))
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintln(e.stderr, "Next: "+hint)
+		fmt.Fprintln(e.stderr, "Next: "+say(hint))
 	}
 	var usage *usageError
 	if _, bad := config.AsError(err); bad || errors.As(err, &usage) {
@@ -103,6 +108,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 		return usagef(cmd.CommandPath()+" --help", "%w", err)
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	rename(root, e.program)
 	return root
 }
 

@@ -20,13 +20,15 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fairlead": func() {
-			os.Exit(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
-		},
+		"fairlead": program, "kubectl-fairlead": program,
 		"stubborn": stubborn,
 
 		"docker": fakeClient, "podman": fakeClient, "docker-credential-fake": fakeHelper,
 	})
+}
+
+func program() {
+	os.Exit(Run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 }
 
 func TestScripts(t *testing.T) {

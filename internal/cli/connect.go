@@ -25,6 +25,9 @@ type connection struct {
 	settings                *settings
 	cmd                     *cobra.Command
 	noun                    string // what the command is about
+	// prefix begins the names of the flags: registry- where --server and
+	// --context are others'.
+	prefix string
 }
 
 // session is the server, or the data folder, that a command talks to.
@@ -44,14 +47,20 @@ type session struct {
 // addConnection gives cmd the flags of a server. noun is what the command's
 // hints list, such as namespace.
 func addConnection(cmd *cobra.Command, e env, noun string) *connection {
-	c := &connection{cmd: cmd, noun: noun}
+	return addPrefixedConnection(cmd, e, noun, "")
+}
+
+// addPrefixedConnection is addConnection where flags of the same names are
+// another server's.
+func addPrefixedConnection(cmd *cobra.Command, e env, noun, prefix string) *connection {
+	c := &connection{cmd: cmd, noun: noun, prefix: prefix}
 	f := cmd.Flags()
-	f.StringVar(&c.context, "context", "", "use this `context` of fairlead context list")
-	f.StringVar(&c.server, "server", "", "use the server at this `URL` ("+serverEnv+"); its token is that of a login, or in "+tokenFileEnv)
-	f.StringVar(&c.caFile, "ca-file", "", "trust the certificates in this `file` for --server")
-	f.BoolVar(&c.insecure, "insecure-http", false, "let --server be plain http on another machine: the token travels in clear")
-	complete(cmd, "server")
-	_ = cmd.RegisterFlagCompletionFunc("context", completeContexts(e))
+	f.StringVar(&c.context, prefix+"context", "", "use this `context` of fairlead context list")
+	f.StringVar(&c.server, prefix+"server", "", "use the server at this `URL` ("+serverEnv+"); its token is that of a login, or in "+tokenFileEnv)
+	f.StringVar(&c.caFile, prefix+"ca-file", "", "trust the certificates in this `file` for --"+prefix+"server")
+	f.BoolVar(&c.insecure, prefix+"insecure-http", false, "let --"+prefix+"server be plain http on another machine: the token travels in clear")
+	complete(cmd, prefix+"server")
+	_ = cmd.RegisterFlagCompletionFunc(prefix+"context", completeContexts(e))
 	c.settings = addSettings(cmd, "data")
 	return c
 }
@@ -68,9 +77,9 @@ func (c *connection) open(ctx context.Context, e env, offline bool) (*session, e
 	named := c.server != "" || c.context != ""
 	switch {
 	case c.server != "" && c.context != "":
-		return nil, usagef(hint, "give --server or --context, not both")
+		return nil, usagef(hint, "give --%sserver or --%[1]scontext, not both", c.prefix)
 	case named && (f.Changed("data") || f.Changed("config")):
-		return nil, usagef(hint, "--server and --context name a server, --data and --config a data folder: give one")
+		return nil, usagef(hint, "--%sserver and --%[1]scontext name a server, --data and --config a data folder: give one", c.prefix)
 	case named:
 		return c.remote(ctx, e, c.server)
 	case f.Changed("data"), f.Changed("config"):
@@ -120,7 +129,7 @@ func (c *connection) remote(ctx context.Context, e env, server string) (*session
 	} else {
 		u, err := client.ParseServer(server)
 		if err != nil {
-			return nil, usagef(c.cmd.CommandPath()+" --server https://HOST", "%w", err)
+			return nil, usagef(c.cmd.CommandPath()+" --"+c.prefix+"server https://HOST", "%w", err)
 		}
 		at.Server = u.String()
 		if file = e.variable(tokenFileEnv); file == "" {

@@ -12,12 +12,17 @@ import (
 func newSecret(e env) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "secret",
-		Short: "Check and inspect Kubernetes pull secrets",
-		Long: `Check and inspect Kubernetes pull secrets: in manifests, in docker's credential
-files, or in a cluster.`,
-		Example: `  fairlead secret check -f deploy/
+		Short: "Make, check and inspect Kubernetes pull secrets",
+		Long: `Make Kubernetes pull secrets and let pods use them; check and inspect those that
+are there, in manifests, in docker's credential files, or in a cluster.
+
+Which cluster is meant is said as to kubectl: by --kubeconfig, --context and
+--namespace. As kubectl-fairlead in the PATH, the program is kubectl fairlead.`,
+		Example: `  fairlead secret create regcred --server registry.example.com --username jo
+  fairlead secret use regcred --serviceaccount default
+  fairlead secret check -f deploy/
   fairlead secret inspect -f regcred.yaml`,
-	}, newSecretCheck(e, nil), newSecretInspect(e, nil))
+	}, newSecretCreate(e), newSecretUse(e), newSecretUnuse(e), newSecretCopy(e), newSecretCheck(e, clusterSource(e)), newSecretInspect(e, clusterSource(e)))
 }
 
 // secretSource gives the secrets that a command is about, one after another.

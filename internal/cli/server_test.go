@@ -41,6 +41,7 @@ func TestServerScripts(t *testing.T) {
 
 			"tokenof": tokenOf,
 			"tokenid": tokenID,
+			"ids":     idsIn,
 		},
 	})
 }
@@ -205,4 +206,11 @@ func tokenID(ts *testscript.TestScript, _ bool, args []string) {
 	value := strings.TrimSpace(ts.ReadFile(args[0]))
 	ts.Setenv("TOKENID", strings.TrimPrefix(value, "flt_")[:12])
 	ts.Check(os.Chmod(ts.MkAbs(args[0]), 0o600))
+}
+
+// idsIn is "ids FILE NAME...": what a file holds becomes a variable.
+func idsIn(ts *testscript.TestScript, _ bool, args []string) {
+	for pair := range slices.Chunk(args, 2) {
+		ts.Setenv(pair[1], strings.TrimSpace(ts.ReadFile(pair[0])))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -43,7 +44,10 @@ func Main(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "fairlead")
 	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "./cmd/fairlead")
-	build.Dir = filepath.Join("..", "..")
+	if build.Dir, err = root(); err != nil {
+		fmt.Fprintln(os.Stderr, "looking for the sources of fairlead:", err)
+		return 1
+	}
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
@@ -51,6 +55,25 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// Binary is the path of the program under test.
+func Binary() string { return binary }
+
+// root is the folder of the module that the program is built from: some folder
+// above the tests, which may be those of another module.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), "module fairlead.dev/fairlead\n") {
+			return dir, nil
+		}
+	}
+	return "", errors.New("no folder above has the go.mod of fairlead.dev/fairlead")
 }
 
 // Server is a running fairlead.

@@ -117,7 +117,7 @@ type Tool struct {
 // or FAIRLEAD_REQUIRE_CLIENTS=1) it fails. args come first in every run.
 func (h *Home) Tool(name string, args ...string) *Tool {
 	h.t.Helper()
-	path, err := find(name)
+	path, err := Find(name)
 	if err != nil {
 		Unavailable(h.t, "%s is not installed (run make deps): %v", name, err)
 	}
@@ -134,12 +134,14 @@ func Unavailable(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-func find(name string) (string, error) {
-	own, err := filepath.Abs(filepath.Join("..", "..", "bin", "tools", name))
+// Find gives the path of a program: of those that `make deps` installed first,
+// then of those in PATH.
+func Find(name string) (string, error) {
+	dir, err := root()
 	if err != nil {
 		return "", err
 	}
-	if path, err := exec.LookPath(own); err == nil {
+	if path, err := exec.LookPath(filepath.Join(dir, "bin", "tools", name)); err == nil {
 		return path, nil
 	}
 	return exec.LookPath(name)

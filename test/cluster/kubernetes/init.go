@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// boot is what the first process of a node does. It is written by package
+// harness.
+type boot struct {
+	// Hide are folders that get an empty file system in memory: what is
+	// written there ends with the node.
+	Hide []string
+	// Settings are the kernel's settings under /proc/sys that the node may
+	// change; it changes a copy.
+	Settings []string
+	// Copies is a folder for them.
+	Copies string
+	// Run are programs that live as long as the node.
+	Run []program
+}
+
+type program struct {
+	// Needs is a file that must be there before the program is started.
+	Needs string
+	Args  []string
+	Log   string
+}
+
+// needLimit bounds the wait for a file that a program needs.
+const needLimit = time.Minute
+
+// initNode is process 1 of a node, in PID and mount namespaces of its own:
+// when it ends, for whatever reason, the kernel ends every process of the
+// node, and its mounts go with the last of them.
+func initNode(args []string) int {
+	if len(args) != 1 || os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "init FILE: wants the file to start from, and to be process 1")
+		return 2
+	}
+	if err := runNode(args[0]); err != nil {
+		fmt.Fprintf(os.Stderr, "init: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func runNode(file string) error {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var b boot
+	if err := json.Unmarshal(text, &b); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if err := seclude(b); err != nil {
+		return err
+	}
+	names := map[int]string{}
+	ended := make(chan error, 1)
+	for _, p := range b.Run {
+		pid, err := start(p)
+		if err != nil {
+			return err
+		}
+		names[pid] = filepath.Base(p.Args[0])
+	}
+	go func() { ended <- reap(names) }()
+	select {
+	case <-stop:
+		return nil
+	case err := <-ended:
+		return err
+	}
+}
+
+// seclude keeps what the node mounts and writes away from the machine.
+func seclude(b boot) error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making the mounts private: %w", err)
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	for _, dir := range b.Hide {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0755"); err != nil {
+			return fmt.Errorf("hiding %s: %w", dir, err)
+		}
+	}
+	for _, setting := range b.Settings {
+		path := filepath.Join("/proc/sys", setting)
+		value, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // this kernel has no such setting
+		}
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(b.Copies, strings.ReplaceAll(setting, "/", "."))
+		if err := os.WriteFile(file, value, 0o600); err != nil {
+			return err
+		}
+		if err := syscall.Mount(file, path, "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("covering %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+func start(p program) (pid int, err error) {
+	for end := time.Now().Add(needLimit); p.Needs != ""; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(p.Needs); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			return 0, fmt.Errorf("%s: %s did not appear within %s", p.Args[0], p.Needs, needLimit)
+		}
+	}
+	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(p.Args[0], p.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	return cmd.Process.Pid, nil
+}
+
+// reap buries what ended, until one of the programs did: every orphan of the
+// node is a child of process 1.
+func reap(names map[int]string) error {
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("waiting for the node's programs: %w", err)
+		}
+		if name, ours := names[pid]; ours {
+			return fmt.Errorf("%s ended: exit code %d, signal %d", name, status.ExitStatus(), status.Signal())
+		}
+	}
+}
