@@ -74,19 +74,6 @@ func (h Helper) Get(ctx context.Context, key string) (user, secret string, err e
 	return e.Username, e.Secret, nil
 }
 
-// List gives the keys that the helper has something for, with their users.
-func (h Helper) List(ctx context.Context) (map[string]string, error) {
-	out, err := h.run(ctx, "list", "")
-	if err != nil {
-		return nil, err
-	}
-	var list map[string]string
-	if err := json.Unmarshal(out, &list); err != nil {
-		return nil, fmt.Errorf("%s%s list: its answer is no list of servers", prefix, h.name)
-	}
-	return list, nil
-}
-
 // Erase forgets what is kept under a key. Error: ErrNotFound.
 func (h Helper) Erase(ctx context.Context, key string) error {
 	_, err := h.run(ctx, "erase", key)
@@ -113,7 +100,6 @@ func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, prefix+h.name, verb)
 	cmd.WaitDelay = grace
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.WaitDelay = time.Second // a program that it started may hold its output open
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -123,8 +109,6 @@ func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 		return out.Bytes(), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("there is no program %s%s: install it, or leave the credential helper out", prefix, h.name)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%s%s %s does not answer: %w", prefix, h.name, verb, ctx.Err())
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s%s %s gave no answer: %w", prefix, h.name, verb, ctx.Err())
 	case errors.As(err, &exit):

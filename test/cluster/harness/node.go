@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead.dev/fairlead/test/cluster/boot"
 	"fairlead.dev/fairlead/test/cluster/program"
 )
 
@@ -30,19 +31,6 @@ const (
 	nodeName   = "localhost"
 	pauseImage = "fairlead.test/pause:v1"
 )
-
-// boot is read by the init of the program kubernetes.
-type boot struct {
-	Hide, Settings []string
-	Copies         string
-	Run            []bootProgram
-}
-
-type bootProgram struct {
-	Needs string
-	Args  []string
-	Log   string
-}
 
 // settings are what a kubelet sets for its whole machine.
 var settings = []string{
@@ -110,26 +98,26 @@ func (c *Kubernetes) startNode() error {
 		return err
 	}
 	if err := makeCgroup(name); err != nil {
-		return errors.Join(err, removeCgroup(name))
+		return err
 	}
-	b := boot{
+	plan := boot.Plan{
 		Hide:     c.hidden(),
 		Settings: settings,
 		Copies:   filepath.Join(c.dir, "settings"),
-		Run: []bootProgram{
+		Run: []boot.Program{
 			{Args: containerd, Log: filepath.Join(c.dir, "logs", "containerd.log")},
 			{Args: kubelet, Log: filepath.Join(c.dir, "logs", "kubelet.log"), Needs: n.socket},
 		},
 	}
-	text, err := json.Marshal(b)
+	text, err := json.Marshal(plan)
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(c.dir, "boot.json")
-	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Mkdir(b.Copies, 0o700)); err != nil {
+	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Mkdir(plan.Copies, 0o700)); err != nil {
 		return err
 	}
-	if n.process, err = launch(c.dir, "init", path, nodeNamespaces, c.program, "init", file); err != nil {
+	if n.process, err = launch(c.dir, "init", path, nodeNamespaces, filepath.Join(c.dir, "init"), file); err != nil {
 		return err
 	}
 	c.node = n
@@ -252,15 +240,20 @@ func (c *Kubernetes) kubelet(cgroup string, n *node) (args []string, err error) 
 	if err != nil {
 		return nil, err
 	}
+	plugins, err := c.plugins()
+	if err != nil {
+		return nil, err
+	}
 	path := func(name string) string { return filepath.Join(c.dir, name) }
 	config := fmt.Sprintf(kubeletConfig, ports[0], c.ca.file, self.cert, self.key, n.socket, cgroup, path("resolv.conf"), path("podlogs"), path("volumeplugins"))
-	return []string{
-			c.program, "kubelet", "--config=" + path("kubelet.yaml"), "--kubeconfig=" + path("kubelet.kubeconfig"),
-			"--hostname-override=" + nodeName, "--node-ip=" + address, "--root-dir=" + path("kubelet"), "--cert-dir=" + path("pki"),
-		}, errors.Join(
-			c.kubeconfig(path("kubelet.kubeconfig"), self, "default"),
-			os.WriteFile(path("resolv.conf"), nil, 0o600),
-			os.WriteFile(path("kubelet.yaml"), []byte(config), 0o600))
+	args = []string{
+		c.program, "kubelet", "--config=" + path("kubelet.yaml"), "--kubeconfig=" + path("kubelet.kubeconfig"),
+		"--hostname-override=" + nodeName, "--node-ip=" + address, "--root-dir=" + path("kubelet"), "--cert-dir=" + path("pki"),
+	}
+	return append(args, plugins...), errors.Join(
+		c.kubeconfig(path("kubelet.kubeconfig"), self, "default"),
+		os.WriteFile(path("resolv.conf"), nil, 0o600),
+		os.WriteFile(path("kubelet.yaml"), []byte(config), 0o600))
 }
 
 // importPause gives the node the image of its pause containers.

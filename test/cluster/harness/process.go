@@ -50,10 +50,10 @@ func launch(dir, name, path string, namespaces uintptr, args ...string) (*proces
 func (p *process) stop(patience time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-p.done:
+	case _ = <-p.done:
 	case <-time.After(patience):
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.done
+		_ = <-p.done
 	}
 }
 
