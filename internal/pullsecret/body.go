@@ -25,6 +25,9 @@ func (c *checker) readable(key string, data []byte) bool {
 	case root.kind != object:
 		c.add(NotObject, place{"", key, root.at}, "The value of %s is %s, where an object is expected.", key, root.kind).Commands = c.recreate()
 	default:
+		if err := json.Unmarshal(data, &map[string]any{}); err != nil {
+			c.add(NumberRange, nowhere("", key), "The value of %s has a number that is too large for the API server.", key)
+		}
 		return true
 	}
 	return false

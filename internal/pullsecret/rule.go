@@ -53,6 +53,7 @@ const (
 	NotUTF8              Rule = "not-utf-8"
 	TrailingData         Rule = "trailing-data"
 	NotObject            Rule = "not-an-object"
+	NumberRange          Rule = "number-out-of-range"
 	AuthsWrongType       Rule = "auths-wrong-type"
 	EntryWrongType       Rule = "entry-wrong-type"
 	FieldWrongType       Rule = "field-wrong-type"
@@ -148,6 +149,7 @@ var catalogue = []Description{
 	{NotUTF8, Ignored, "The value holds bytes that are no UTF-8", "The kubelet replaces these bytes: the user or the password becomes another.", "Save the file as UTF-8.", false, false, false},
 	{TrailingData, Broken, "Something follows the JSON", malformedEffect, "Take out what stands behind the last brace.", true, true, false},
 	{NotObject, Broken, "The value is JSON, but no object", malformedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, true, true, false},
+	{NumberRange, Broken, "A number is too large", refusedEffect, "Take it out: the kubelet reads no numbers.", true, false, false},
 	{AuthsWrongType, Broken, "auths is no object", rejectedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, false, true, false},
 	{EntryWrongType, Broken, "An entry is no object", rejectedEffect, `Write the entry as {"auth":"…"}.`, false, true, false},
 	{FieldWrongType, Broken, "A field has a value of another type", rejectedEffect, "Put the value in quotes.", false, true, false},
