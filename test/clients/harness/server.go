@@ -44,7 +44,7 @@ func Main(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "fairlead")
 	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "./cmd/fairlead")
-	if build.Dir, err = root(); err != nil {
+	if build.Dir, err = Root(); err != nil {
 		fmt.Fprintln(os.Stderr, "looking for the sources of fairlead:", err)
 		return 1
 	}
@@ -60,9 +60,9 @@ func Main(m *testing.M) int {
 // Binary is the path of the program under test.
 func Binary() string { return binary }
 
-// root is the folder of the module that the program is built from: some folder
+// Root is the folder of the module that the program is built from: some folder
 // above the tests, which may be those of another module.
-func root() (string, error) {
+func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

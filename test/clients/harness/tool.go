@@ -137,7 +137,7 @@ func Unavailable(t testing.TB, format string, args ...any) {
 // Find gives the path of a program: of those that `make deps` installed first,
 // then of those in PATH.
 func Find(name string) (string, error) {
-	dir, err := root()
+	dir, err := Root()
 	if err != nil {
 		return "", err
 	}

@@ -100,11 +100,12 @@ func Node(t testing.TB) *Kubernetes {
 
 // start brings a cluster up, or nothing.
 func start() (c *Kubernetes, err error) {
-	sources, err := filepath.Abs(filepath.Join("..", "kubernetes"))
+	root, err := harness.Root()
 	if err != nil {
 		return nil, err
 	}
-	path, err := program.Path(context.Background(), sources, os.Stderr)
+	module := filepath.Join(root, "test", "cluster")
+	path, err := program.Path(context.Background(), filepath.Join(module, "kubernetes"), os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func start() (c *Kubernetes, err error) {
 	if err := c.prepare(); err != nil {
 		return c, err
 	}
-	if err := c.buildWorkload(filepath.Join(sources, "..", "workload")); err != nil {
+	if err := c.buildPrograms(module); err != nil {
 		return c, err
 	}
 	if err := c.startControl(); err != nil {
@@ -249,8 +250,8 @@ func (c *Kubernetes) stop() error {
 	var errs []error
 	if c.node != nil {
 		c.node.process.stop(stopLimit)
-		errs = append(errs, removeCgroup(filepath.Base(c.dir)))
 	}
+	errs = append(errs, removeCgroup(filepath.Base(c.dir)))
 	for i := len(c.parts) - 1; i >= 0; i-- {
 		c.parts[i].stop(stopLimit)
 	}

@@ -81,16 +81,16 @@ func writeArchive(file, ref string, program []byte) error {
 	return tarball.WriteToFile(file, tag, image)
 }
 
-// buildWorkload gives the static program of the images.
-func (c *Kubernetes) buildWorkload(sources string) error {
-	file := filepath.Join(c.dir, "workload")
-	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, ".")
-	build.Dir = sources
+// buildPrograms builds our own small parts of the cluster, static: the first
+// process of a node, and the program of the images.
+func (c *Kubernetes) buildPrograms(module string) error {
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", c.dir+string(filepath.Separator), "./init", "./workload")
+	build.Dir = module
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", sources, err, out)
+		return fmt.Errorf("building init and workload: %w\n%s", err, out)
 	}
 	var err error
-	c.workload, err = os.ReadFile(file)
+	c.workload, err = os.ReadFile(filepath.Join(c.dir, "workload"))
 	return err
 }

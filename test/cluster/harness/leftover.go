@@ -15,11 +15,15 @@ import (
 
 const prefix = "fairlead-cluster-"
 
+// place is where the folders are: not TMPDIR, so that every test knows those
+// of all others.
+const place = "/tmp"
+
 const cgroups = "/sys/fs/cgroup"
 
 // claim makes a folder for a cluster. It is short, for the sockets in it.
 func claim() (dir string, lock *os.File, err error) {
-	if dir, err = os.MkdirTemp("", prefix); err != nil {
+	if dir, err = os.MkdirTemp(place, fmt.Sprintf("%s%d-", prefix, os.Getpid())); err != nil {
 		return "", nil, err
 	}
 	if lock, err = flock(dir); err != nil {
@@ -43,26 +47,24 @@ func flock(dir string) (*os.File, error) {
 // sweep removes the folders and control groups of clusters that were killed;
 // their processes and mounts are gone already.
 func sweep() error {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	dirs, err := filepath.Glob(filepath.Join(place, prefix+"*"))
 	if err != nil {
 		return err
 	}
-	groups, err := filepath.Glob(filepath.Join(cgroups, "*", prefix+"*"))
-	if err != nil {
-		return err
-	}
-	unified, err := filepath.Glob(filepath.Join(cgroups, prefix+"*"))
-	if err != nil {
-		return err
+	var groups []string
+	if os.Geteuid() == 0 {
+		if groups, err = groupsCalled(prefix + "*"); err != nil {
+			return err
+		}
 	}
 	var names []string
-	for _, path := range slices.Concat(dirs, groups, unified) {
+	for _, path := range slices.Concat(dirs, groups) {
 		names = append(names, filepath.Base(path))
 	}
 	slices.Sort(names)
 	var errs []error
 	for _, name := range slices.Compact(names) {
-		dir := filepath.Join(os.TempDir(), name)
+		dir := filepath.Join(place, name)
 		lock, err := flock(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			continue // it lives, or is somebody else's
@@ -73,6 +75,20 @@ func sweep() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// groupsCalled are the control groups at the top with such a name.
+func groupsCalled(pattern string) ([]string, error) {
+	roots, err := hierarchies()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var groups []string
+	for _, root := range roots {
+		found, globErr := filepath.Glob(filepath.Join(root, pattern))
+		groups, err = append(groups, found...), errors.Join(err, globErr)
+	}
+	return groups, err
 }
 
 // hierarchies are the roots of control groups: one, or one for each controller.

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
+	"fairlead.dev/fairlead/test/cluster/boot"
 	"fairlead.dev/fairlead/test/cluster/program"
 )
 
@@ -30,19 +32,6 @@ const (
 	nodeName   = "localhost"
 	pauseImage = "fairlead.test/pause:v1"
 )
-
-// boot is read by the init of the program kubernetes.
-type boot struct {
-	Hide, Settings []string
-	Copies         string
-	Run            []bootProgram
-}
-
-type bootProgram struct {
-	Needs string
-	Args  []string
-	Log   string
-}
 
 // settings are what a kubelet sets for its whole machine.
 var settings = []string{
@@ -110,26 +99,26 @@ func (c *Kubernetes) startNode() error {
 		return err
 	}
 	if err := makeCgroup(name); err != nil {
-		return errors.Join(err, removeCgroup(name))
+		return err
 	}
-	b := boot{
+	plan := boot.Plan{
 		Hide:     c.hidden(),
 		Settings: settings,
 		Copies:   filepath.Join(c.dir, "settings"),
-		Run: []bootProgram{
+		Run: []boot.Program{
 			{Args: containerd, Log: filepath.Join(c.dir, "logs", "containerd.log")},
 			{Args: kubelet, Log: filepath.Join(c.dir, "logs", "kubelet.log"), Needs: n.socket},
 		},
 	}
-	text, err := json.Marshal(b)
+	text, err := json.Marshal(plan)
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(c.dir, "boot.json")
-	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Mkdir(b.Copies, 0o700)); err != nil {
+	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Mkdir(plan.Copies, 0o700)); err != nil {
 		return err
 	}
-	if n.process, err = launch(c.dir, "init", path, nodeNamespaces, c.program, "init", file); err != nil {
+	if n.process, err = launch(c.dir, "init", path, nodeNamespaces, filepath.Join(c.dir, "init"), file); err != nil {
 		return err
 	}
 	c.node = n
@@ -190,6 +179,10 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     snapshotter = "native"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+# containerd 2 pulls through this, and asks it again what to unpack with.
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = %[7]q
+  snapshotter = "native"
 `
 
 // The pods use the host's network: this is never called.
@@ -202,7 +195,7 @@ func (c *Kubernetes) containerd(n *node) (args []string, err error) {
 			return nil, err
 		}
 	}
-	config := fmt.Sprintf(containerdConfig, filepath.Join(c.dir, "containerd"), filepath.Join(c.dir, "state"), n.socket, pauseImage, cni, n.routes)
+	config := fmt.Sprintf(containerdConfig, filepath.Join(c.dir, "containerd"), filepath.Join(c.dir, "state"), n.socket, pauseImage, cni, n.routes, runtime.GOOS+"/"+runtime.GOARCH)
 	file := filepath.Join(c.dir, "containerd.toml")
 	return []string{"containerd", "--config", file}, errors.Join(
 		os.WriteFile(filepath.Join(cni, "net.conflist"), []byte(network), 0o600),
@@ -255,12 +248,12 @@ func (c *Kubernetes) kubelet(cgroup string, n *node) (args []string, err error) 
 	path := func(name string) string { return filepath.Join(c.dir, name) }
 	config := fmt.Sprintf(kubeletConfig, ports[0], c.ca.file, self.cert, self.key, n.socket, cgroup, path("resolv.conf"), path("podlogs"), path("volumeplugins"))
 	return []string{
-			c.program, "kubelet", "--config=" + path("kubelet.yaml"), "--kubeconfig=" + path("kubelet.kubeconfig"),
-			"--hostname-override=" + nodeName, "--node-ip=" + address, "--root-dir=" + path("kubelet"), "--cert-dir=" + path("pki"),
-		}, errors.Join(
-			c.kubeconfig(path("kubelet.kubeconfig"), self, "default"),
-			os.WriteFile(path("resolv.conf"), nil, 0o600),
-			os.WriteFile(path("kubelet.yaml"), []byte(config), 0o600))
+		c.program, "kubelet", "--config=" + path("kubelet.yaml"), "--kubeconfig=" + path("kubelet.kubeconfig"),
+		"--hostname-override=" + nodeName, "--node-ip=" + address, "--root-dir=" + path("kubelet"), "--cert-dir=" + path("pki"),
+	}, errors.Join(
+		c.kubeconfig(path("kubelet.kubeconfig"), self, "default"),
+		os.WriteFile(path("resolv.conf"), nil, 0o600),
+		os.WriteFile(path("kubelet.yaml"), []byte(config), 0o600))
 }
 
 // importPause gives the node the image of its pause containers.

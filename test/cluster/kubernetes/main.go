@@ -33,12 +33,6 @@ var parts = map[string]func() *cobra.Command{
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 }
 
-// own are parts that are no command of Kubernetes.
-var own = map[string]func(args []string) int{
-	"etcd": etcd,
-	"init": initNode,
-}
-
 func main() {
 	os.Exit(run(os.Args))
 }
@@ -49,16 +43,14 @@ func run(args []string) int {
 		args = args[1:]
 	}
 	if len(args) > 0 {
-		if part := own[args[0]]; part != nil {
-			return part(args[1:])
+		if args[0] == "etcd" {
+			return etcd(args[1:])
 		}
 		if part := parts[filepath.Base(args[0])]; part != nil {
 			os.Args = args // the commands read it themselves
 			return cli.Run(part())
 		}
 	}
-	names := slices.Sorted(maps.Keys(parts))
-	names = append(names, slices.Sorted(maps.Keys(own))...)
-	fmt.Fprintf(os.Stderr, "the first argument says what to run: %s\n", strings.Join(names, ", "))
+	fmt.Fprintf(os.Stderr, "the first argument says what to run: etcd, %s\n", strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 	return 2
 }

@@ -1,4 +1,7 @@
-package main
+// Package boot is the first process of a node: it lives in PID and mount
+// namespaces of its own, and when it ends, for whatever reason, the kernel
+// ends every process of the node, and its mounts go with the last of them.
+package boot
 
 import (
 	"encoding/json"
@@ -13,9 +16,8 @@ import (
 	"time"
 )
 
-// boot is what the first process of a node does. It is written by package
-// harness.
-type boot struct {
+// Plan is what the first process does; its file is JSON.
+type Plan struct {
 	// Hide are folders that get an empty file system in memory: what is
 	// written there ends with the node.
 	Hide []string
@@ -25,51 +27,44 @@ type boot struct {
 	// Copies is a folder for them.
 	Copies string
 	// Run are programs that live as long as the node.
-	Run []program
+	Run []Program
 }
 
-type program struct {
+// Program that the first process starts.
+type Program struct {
 	// Needs is a file that must be there before the program is started.
 	Needs string
-	Args  []string
-	Log   string
+	// Args are the program, found in PATH, and its arguments.
+	Args []string
+	// Log is a file that gets what it says.
+	Log string
 }
 
 // needLimit bounds the wait for a file that a program needs.
 const needLimit = time.Minute
 
-// initNode is process 1 of a node, in PID and mount namespaces of its own:
-// when it ends, for whatever reason, the kernel ends every process of the
-// node, and its mounts go with the last of them.
-func initNode(args []string) int {
-	if len(args) != 1 || os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "init FILE: wants the file to start from, and to be process 1")
-		return 2
+// Run does what the plan in a file says until a signal ends it, or one of the
+// programs. It must be process 1.
+func Run(file string) error {
+	if os.Getpid() != 1 {
+		return errors.New("it must be process 1, in namespaces of its own")
 	}
-	if err := runNode(args[0]); err != nil {
-		fmt.Fprintf(os.Stderr, "init: %v\n", err)
-		return 1
-	}
-	return 0
-}
-
-func runNode(file string) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	var b boot
-	if err := json.Unmarshal(text, &b); err != nil {
+	var plan Plan
+	if err := json.Unmarshal(text, &plan); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	if err := seclude(b); err != nil {
+	if err := seclude(plan); err != nil {
 		return err
 	}
 	names := map[int]string{}
 	ended := make(chan error, 1)
-	for _, p := range b.Run {
+	for _, p := range plan.Run {
 		pid, err := start(p)
 		if err != nil {
 			return err
@@ -86,19 +81,19 @@ func runNode(file string) error {
 }
 
 // seclude keeps what the node mounts and writes away from the machine.
-func seclude(b boot) error {
+func seclude(plan Plan) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
 	if err := syscall.Mount("proc", "/proc", "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	for _, dir := range b.Hide {
+	for _, dir := range plan.Hide {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0755"); err != nil {
 			return fmt.Errorf("hiding %s: %w", dir, err)
 		}
 	}
-	for _, setting := range b.Settings {
+	for _, setting := range plan.Settings {
 		path := filepath.Join("/proc/sys", setting)
 		value, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
@@ -107,7 +102,7 @@ func seclude(b boot) error {
 		if err != nil {
 			return err
 		}
-		file := filepath.Join(b.Copies, strings.ReplaceAll(setting, "/", "."))
+		file := filepath.Join(plan.Copies, strings.ReplaceAll(setting, "/", "."))
 		if err := os.WriteFile(file, value, 0o600); err != nil {
 			return err
 		}
@@ -118,7 +113,7 @@ func seclude(b boot) error {
 	return nil
 }
 
-func start(p program) (pid int, err error) {
+func start(p Program) (pid int, err error) {
 	for end := time.Now().Add(needLimit); p.Needs != ""; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(p.Needs); err == nil {
 			break
