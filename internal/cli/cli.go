@@ -61,6 +61,10 @@ func run(ctx context.Context, args []string, e env) int {
 	if err == nil {
 		return exitDone
 	}
+	var said *codeError
+	if errors.As(err, &said) {
+		return said.code
+	}
 	say := renamer(root, e.program)
 	fmt.Fprintln(e.stderr, root.DisplayName()+": "+say(err.Error()))
 	if hint := hintOf(err); hint != "" {
@@ -69,6 +73,10 @@ func run(ctx context.Context, args []string, e env) int {
 	var usage *usageError
 	if _, bad := config.AsError(err); bad || errors.As(err, &usage) {
 		return exitUsage
+	}
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return coded.code
 	}
 	return exitCodeOf(err)
 }
@@ -99,7 +107,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 	},
 		newLogin(e), newLogout(e), newWhoami(e), newContext(e), newAccount(e), newNamespace(e), newToken(e), newRepository(e),
 		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
-		newSecret(e), newKeyring(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+		newSecret(e), newKeyring(e), newWhy(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
 	root.AddCommand(spellings(e)...)
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)

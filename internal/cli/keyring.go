@@ -55,7 +55,8 @@ a file cannot be read.`,
 			return err
 		}
 		r := k.resolve(ring, image)
-		if err := k.out.print(e.stdout, r, func(w io.Writer) { keyringText(w, r) }); err != nil {
+		out := k.out
+		if err := out.print(e.stdout, r, func(w io.Writer) { keyringText(w, r) }); err != nil {
 			return err
 		}
 		return r.verdict(k.files.names)
@@ -167,7 +168,12 @@ func (r resolution) verdict(files []string) error {
 	}
 	switch {
 	case r.err != nil:
-		return saidf(hint, "the kubelet rejects a secret, and does not pull: %w", r.err)
+		for _, e := range r.Errors { // in which no key shows a password
+			if !e.Node {
+				return saidf(hint, "the kubelet rejects a secret, and does not pull: %w", e)
+			}
+		}
+		return saidf(hint, "the kubelet rejects a secret, and does not pull")
 	case len(r.Matches) == 0:
 		return saidf(hint, "no credential is for %s: the kubelet pulls without", r.Image)
 	}
@@ -214,6 +220,6 @@ func keyringText(w io.Writer, r resolution) {
 		fmt.Fprintf(w, "Tried one after the other: %s. Without a credential it is not tried.\n", strings.Join(users, ", "))
 	}
 	if r.Hint != nil {
-		fmt.Fprintln(w, shown(r.Hint.Detail))
+		fmt.Fprintf(w, "Hint: %s.\n", shown(r.Hint.Detail))
 	}
 }

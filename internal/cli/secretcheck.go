@@ -46,7 +46,7 @@ a warning (--severity moves the line); 2 when nothing could be checked.`,
 		c.cluster = cluster(cmd)
 		cmd.Flags().BoolVarP(&c.all, "all-namespaces", "A", false, "check the pull secrets of all namespaces")
 	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error { return c.what(cmd, args) }
+	cmd.Args = c.what
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := c.run(cmd.Context(), e, args)
 		if err != nil && r.Secrets == 0 {
@@ -207,7 +207,8 @@ func (c *checkFlags) print(e env, r report) error {
 		o := output("json")
 		return o.print(e.stdout, sarifOf(r, build().Version), nil)
 	}
-	return c.out.print(e.stdout, r, func(w io.Writer) { checkText(w, r) })
+	out := c.out
+	return out.print(e.stdout, r, func(w io.Writer) { checkText(w, r) })
 }
 
 // checkText writes each finding as a paragraph: a table would break its

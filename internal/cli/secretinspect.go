@@ -44,7 +44,7 @@ only, after a question.`,
 	if cluster != nil {
 		i.cluster = cluster(cmd)
 	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error { return i.what(cmd, args) }
+	cmd.Args = i.what
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		if i.show {
@@ -60,7 +60,8 @@ only, after a question.`,
 		for _, s := range list {
 			p.Items = append(p.Items, i.inspect(ctx, e, s))
 		}
-		return i.out.print(e.stdout, p, func(w io.Writer) {
+		out := i.out
+		return out.print(e.stdout, p, func(w io.Writer) {
 			for n, s := range p.Items {
 				if n > 0 {
 					fmt.Fprintln(w)

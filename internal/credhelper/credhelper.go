@@ -1,7 +1,8 @@
-// Package credhelper keeps secrets in docker's credential helpers: programs
-// named docker-credential-NAME that keep them in the system's key ring. The
-// protocol is theirs: the verb is the only argument, everything else goes
-// through stdin and stdout, so no secret stands on a command line.
+// Package credhelper speaks the protocol of docker's credential helpers, both
+// sides of it: a Helper is a program named docker-credential-NAME that keeps
+// secrets, in the system's key ring for example; a Server is such a program.
+// The verb is the only argument, everything else goes through stdin and
+// stdout, so no secret stands on a command line.
 package credhelper
 
 import (
@@ -22,6 +23,9 @@ const (
 	prefix = "docker-credential-"
 	// patience is how long a helper may take: it may ask a person.
 	patience = 2 * time.Minute
+	// grace is how long the pipes of a helper that was ended may stay open:
+	// its children may hold them.
+	grace = time.Second
 	// most is the longest answer that is quoted, in bytes.
 	most = 200
 )
@@ -70,23 +74,23 @@ func (h Helper) Get(ctx context.Context, key string) (user, secret string, err e
 	return e.Username, e.Secret, nil
 }
 
-// List gives the keys that the helper has something for, with their users.
-func (h Helper) List(ctx context.Context) (map[string]string, error) {
-	out, err := h.run(ctx, "list", "")
-	if err != nil {
-		return nil, err
-	}
-	var list map[string]string
-	if err := json.Unmarshal(out, &list); err != nil {
-		return nil, fmt.Errorf("%s%s list: its answer is no list of servers", prefix, h.name)
-	}
-	return list, nil
-}
-
 // Erase forgets what is kept under a key. Error: ErrNotFound.
 func (h Helper) Erase(ctx context.Context, key string) error {
 	_, err := h.run(ctx, "erase", key)
 	return err
+}
+
+// List gives the users by key of all that is kept.
+func (h Helper) List(ctx context.Context) (map[string]string, error) {
+	out, err := h.run(ctx, "list", "unused") // as docker does: some helpers read
+	if err != nil {
+		return nil, err
+	}
+	users := map[string]string{}
+	if err := json.Unmarshal(out, &users); err != nil {
+		return nil, fmt.Errorf("%s%s list: its answer is no list", prefix, h.name)
+	}
+	return users, nil
 }
 
 // run runs the helper. What it says when it fails stands on its stdout.
@@ -94,8 +98,8 @@ func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, prefix+h.name, verb)
+	cmd.WaitDelay = grace
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.WaitDelay = time.Second // a program that it started may hold its output open
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -105,10 +109,8 @@ func (h Helper) run(ctx context.Context, verb, stdin string) ([]byte, error) {
 		return out.Bytes(), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("there is no program %s%s: install it, or leave the credential helper out", prefix, h.name)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%s%s %s does not answer: %w", prefix, h.name, verb, ctx.Err())
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%s%s %s gave no answer: %w", prefix, h.name, verb, ctx.Err())
 	case errors.As(err, &exit):
 		said := strings.TrimSpace(out.String() + errs.String())
 		if strings.Contains(said, "credentials not found") {

@@ -105,3 +105,12 @@ type Answer struct {
 	// RepositoryUnknown says that the repository itself was not found.
 	RepositoryUnknown bool
 }
+
+// String is os/architecture/variant.
+func (p Platform) String() string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
+}

@@ -24,8 +24,17 @@ type Evidence struct {
 	Pod *Pod
 	// Account is the pod's service account; nil if it could not be read.
 	Account *Account
-	// Secrets are those of the pod's list, in its order.
+	// Secrets are those of the pod's list, in its order: what the kubelet
+	// reads. For an image alone they are the files that were given.
 	Secrets []NamedSecret
+	// AccountSecrets are those of the account's list, where it differs.
+	AccountSecrets []NamedSecret
+	// Accounts are the namespace's other service accounts.
+	Accounts []Account
+	// Others are the namespace's further pull secrets.
+	Others []pullsecret.Secret
+	// KubeletLog are lines of the node's log about credential plugins.
+	KubeletLog []string
 	// Node is where the pod runs; nil if it runs nowhere or cannot be read.
 	Node *Node
 	// Answers are the registry's, by the image as the container writes it.
@@ -108,11 +117,9 @@ type FieldOwner struct {
 	At                 time.Time
 }
 
-// NamedSecret is a secret that a pod names, if it is there.
+// NamedSecret is a secret that a pod or an account names, if it is there.
 type NamedSecret struct {
 	Name string
-	// FromAccount says that the account's list holds the name.
-	FromAccount bool
 	// Found is false where the API server says that there is none.
 	Found bool
 	// Unreadable is why it could not be read; "" if it could.
@@ -131,6 +138,9 @@ type Node struct {
 	// Images that it holds, by every name.
 	Images map[string]bool
 	Labels map[string]string
+	// PluginErrors counts the failures of its credential plugins, by name; nil
+	// if that could not be read.
+	PluginErrors map[string]int
 }
 
 // RecordKey names one attempt: the image and the credential's place in it.
@@ -149,6 +159,9 @@ type Record struct {
 	Access                     string
 	Expires, Revoked, LastUsed time.Time
 	RevokedBy                  string
+	// Rotated is when its present value was made; the one before is good no
+	// longer.
+	Rotated time.Time
 	// Reach says in words what it opens; Lacks what this pull would need.
 	Reach, Lacks string
 }

@@ -186,6 +186,9 @@ func (c *Cluster) failing(ctx context.Context, namespace string, s *metav1.Label
 
 // stuck says whether some image of a pod was not pulled.
 func stuck(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil {
+		return false // its successor tells more
+	}
 	switch pod.Status.Phase {
 	case corev1.PodSucceeded:
 		return false

@@ -38,10 +38,12 @@ func TestHostDoesNotAnswer(t *testing.T) {
 		"closed port": {func(t *testing.T, w *world) {
 			l := listen(t)
 			w.at["registry.test:443"] = l.Addr().String()
-			l.Close()
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}, diagnosis.Refused},
 		"hangs in TLS":     {func(t *testing.T, w *world) { w.at["registry.test:443"] = raw(t, nil) }, diagnosis.Timeout},
-		"hangs up":         {func(t *testing.T, w *world) { w.at["registry.test:443"] = raw(t, func(c net.Conn) { c.Close() }) }, diagnosis.Unreachable},
+		"hangs up":         {func(t *testing.T, w *world) { w.at["registry.test:443"] = raw(t, func(c net.Conn) { _ = c.Close() }) }, diagnosis.Unreachable},
 		"neither TLS":      {func(t *testing.T, w *world) { w.at["registry.test:443"] = raw(t, say("SSH-2.0-OpenSSH_9.2\r\n")) }, diagnosis.BadTLS},
 		"hangs in HTTP":    {func(t *testing.T, w *world) { w.serve("registry.test", hang) }, diagnosis.Timeout},
 		"no HTTP":          {func(_ *testing.T, w *world) { w.old = true; w.serve("registry.test", noHTTP) }, diagnosis.ServerError},
@@ -53,7 +55,11 @@ func TestHostDoesNotAnswer(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			c.start(t, w)
-			p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: 300 * time.Millisecond})
+			limit := 10 * time.Second
+			if c.want == diagnosis.Timeout {
+				limit = 300 * time.Millisecond
+			}
+			p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: limit})
 			defer p.Close()
 			begun := time.Now()
 			a := p.Ask(t.Context(), image(t, "registry.test", "v1"), []probe.Credential{good}, diagnosis.Platform{})
@@ -61,7 +67,7 @@ func TestHostDoesNotAnswer(t *testing.T) {
 			if a.Anonymous.Outcome != c.want || a.Attempts[0].Outcome != diagnosis.Skipped || a.Ping.Error == "" || len(a.Attempts[0].Exchanges) != 0 {
 				t.Errorf("%+v", a)
 			}
-			if took := time.Since(begun); took > 2*time.Second {
+			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			w.secretless("registry.test", len(w.requests("registry.test")) > 0)
@@ -229,14 +235,14 @@ func listen(t *testing.T) net.Listener {
 func raw(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()
 	l := listen(t)
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			t.Cleanup(func() { c.Close() })
+			t.Cleanup(func() { _ = c.Close() })
 			if handle != nil {
 				go handle(c)
 			}
@@ -259,7 +265,7 @@ func nameServer(t *testing.T, rcode byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	go func() {
 		b := make([]byte, 512)
 		for {

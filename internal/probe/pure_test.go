@@ -97,7 +97,7 @@ func FuzzClean(f *testing.F) {
 		if !utf8.ValidString(a.Server) || len(a.Server) > mostText+len("…") || strings.ContainsAny(a.Server, "\x1b\x00\r\n\u202e") {
 			t.Errorf("%q", a.Server)
 		}
-		if len(password) >= shortest && strings.Contains(a.Server, password) && !strings.Contains("***", password) && !strings.Contains(password, "*") {
+		if len(password) >= shortest && strings.Contains(a.Server, password) && !strings.Contains(password, "*") {
 			t.Errorf("%q shows %q", a.Server, password)
 		}
 	})

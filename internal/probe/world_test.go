@@ -140,7 +140,7 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 }
 
 func (w *world) prober() *probe.Prober {
-	p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: 2 * time.Second, UserAgent: "fairlead/test"})
+	p := probe.New(probe.Options{CA: w.pool, Dial: w.dial, Timeout: 10 * time.Second, UserAgent: "fairlead/test"})
 	w.t.Cleanup(p.Close)
 	return p
 }

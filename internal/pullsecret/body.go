@@ -25,6 +25,9 @@ func (c *checker) readable(key string, data []byte) bool {
 	case root.kind != object:
 		c.add(NotObject, place{"", key, root.at}, "The value of %s is %s, where an object is expected.", key, root.kind).Commands = c.recreate()
 	default:
+		if err := json.Unmarshal(data, &map[string]any{}); err != nil {
+			c.add(NumberRange, nowhere("", key), "The value of %s has a number that is too large for the API server.", key)
+		}
 		return true
 	}
 	return false
@@ -331,7 +334,13 @@ func (c *checker) elsewhere(key string) bool {
 		return false
 	}
 	f := c.add(CredentialsElsewhere, nowhere("", key), "The credentials lie in docker-credential-%s of the machine on which the file was written.", shownName(helper))
-	f.Commands = []string{c.createCommand() + " --from-docker-config"}
+	command := c.createCommand() + " --from-docker-config"
+	if file := c.secret.Position.File; c.Bare && file != "-" {
+		command += "=" + Quote(file)
+	}
+	if pasteable(command) {
+		f.Commands = []string{command}
+	}
 	return true
 }
 

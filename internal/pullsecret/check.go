@@ -183,6 +183,7 @@ func (c *checker) data() {
 			right = TypeLegacy
 		}
 		f := c.add(TypeMisspelt, nowhere("", "type"), "The type %q is none that the kubelet reads; %s is meant.", c.secret.Type, right)
+		f.Fix = typeFix(right)
 		f.Commands = c.recreate()
 	case !read && some:
 		name := c.secret.Type
@@ -190,6 +191,7 @@ func (c *checker) data() {
 			name = "Opaque"
 		}
 		f := c.add(TypeWrong, nowhere("", "type"), "The credentials under %s have the type %q; the kubelet reads %s.", found, name, typeFor(found))
+		f.Fix = typeFix(typeFor(found))
 		f.Commands = c.recreate()
 	case read:
 		c.value(want, found)
@@ -202,6 +204,10 @@ func typeFor(key string) string {
 		return TypeLegacy
 	}
 	return TypeConfigJSON
+}
+
+func typeFix(right string) string {
+	return "Write the type " + right + ". That of a stored secret cannot be changed: delete it and make it anew."
 }
 
 // value is about the data of a secret of the right type.

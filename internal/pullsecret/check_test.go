@@ -148,6 +148,7 @@ var examples = map[pullsecret.Rule]struct{ bad, good secrets }{
 	pullsecret.NotUTF8:       {secrets{entry("{\"username\":\"u\",\"password\":\"p\xe4ss\"}")}, secrets{entry(`{"username":"u","password":"päss"}`)}},
 	pullsecret.TrailingData:  {secrets{of(`{"auths":{}} x`), of(`{"auths":{}}{"auths":{}}`), of("{}\x00")}, secrets{of("{}\n\n"), of("1 2")}},
 	pullsecret.NotObject:     {secrets{of("[]"), of(`"x"`), of("1"), of("true"), legacy("[]")}, secrets{of("null"), of("{}")}},
+	pullsecret.NumberRange:   {secrets{of(`{"auths":{},"a":1e999}`)}, secrets{of(`{"auths":{},"a":1e99}`)}},
 	pullsecret.AuthsWrongType: {
 		secrets{of(`{"auths":"x"}`), of(`{"auths":[]}`), of(`{"Auths":1}`), of(`{"auths":{},"auths":true}`)},
 		secrets{of(`{"auths":null}`), of(`{"auths":{}}`), legacy(`{"auths":"x"}`)},

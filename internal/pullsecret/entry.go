@@ -90,7 +90,10 @@ func (c *checker) username(key, username, password, from string) {
 		c.add(VariableLiteral, where, "The user of %s is written as a variable that something fills in.", quoted(key))
 	case username == "robot" || password == "" && strings.HasPrefix(username, "robot"):
 		f := c.add(RobotDollar, where, "The user of %s is %q; Harbor's robots are called robot$NAME, and in double quotes a shell takes $NAME out.", quoted(key), username)
-		f.Commands = []string{c.createCommand() + " --server " + Quote(hostOf(key)) + " --username 'robot$NAME'"}
+		f.Commands = c.replace(key)
+		for i := range f.Commands {
+			f.Commands[i] = strings.Replace(f.Commands[i], "--username USER", "--username 'robot$NAME'", 1)
+		}
 	}
 }
 

@@ -80,8 +80,7 @@ func (c *checker) key(key string) {
 		f.Fix = "Write " + strings.ToLower(anyScheme.FindString(key)) + " in lower case, or leave it out."
 		return
 	}
-	c.ignoredParts(key, u)
-	if c.host(key, u, path) {
+	if c.parts(key, u) && c.host(key, u, path) {
 		c.path(key, u, path)
 	}
 }
@@ -104,11 +103,12 @@ func (c *checker) unparsable(key string) {
 	}
 }
 
-// ignoredParts is about what a key may have and nobody looks at.
-func (c *checker) ignoredParts(key string, u *url.URL) {
+// parts is about what a key may have and nobody looks at; false says that no
+// image uses the entry, and why is said.
+func (c *checker) parts(key string, u *url.URL) bool {
 	if strings.Contains(u.RawQuery, ".") || strings.Contains(key, "?") && !strings.Contains(bareKey(key), "/") {
 		c.add(KeyGlob, nowhere(key, "key"), "The ? in %s is no wildcard: it begins a query, and the host ends before it.", quoted(key))
-		return
+		return false
 	}
 	var parts []string
 	if u.User != nil {
@@ -120,13 +120,13 @@ func (c *checker) ignoredParts(key string, u *url.URL) {
 	if u.Fragment != "" {
 		parts = append(parts, "a fragment")
 	}
-	if len(parts) == 0 {
-		return
+	if len(parts) > 0 {
+		f := c.add(KeyIgnoredParts, nowhere(key, "key"), "The key %s has %s, which the kubelet does not look at.", quoted(key), strings.Join(parts, " and "))
+		if u.User != nil {
+			f.Fix = "Write the host alone. A password in a key is shown by many tools: change it."
+		}
 	}
-	f := c.add(KeyIgnoredParts, nowhere(key, "key"), "The key %s has %s, which the kubelet does not look at.", quoted(key), strings.Join(parts, " and "))
-	if u.User != nil {
-		f.Fix = "Write the host alone. A password in a key is shown by many tools: change it."
-	}
+	return true
 }
 
 // host is about the host; false says that no image uses the entry, and why is

@@ -52,7 +52,7 @@ func checkNamespace(name string) error {
 func checkQualified(key string) error {
 	prefix, name, ok := strings.Cut(key, "/")
 	if !ok {
-		prefix, name = "", key
+		name = key
 	} else if err := checkName(prefix); err != nil {
 		return fmt.Errorf("before the '/': %w", err)
 	}

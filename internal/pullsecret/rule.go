@@ -53,6 +53,7 @@ const (
 	NotUTF8              Rule = "not-utf-8"
 	TrailingData         Rule = "trailing-data"
 	NotObject            Rule = "not-an-object"
+	NumberRange          Rule = "number-out-of-range"
 	AuthsWrongType       Rule = "auths-wrong-type"
 	EntryWrongType       Rule = "entry-wrong-type"
 	FieldWrongType       Rule = "field-wrong-type"
@@ -134,8 +135,8 @@ var catalogue = []Description{
 	{AnnotationInvalid, Broken, "An annotation is none that Kubernetes takes", refusedEffect, "Correct its name, or make it shorter: all together may have 256 KiB.", true, false, false},
 	{DataKeyInvalid, Broken, "A data key is none that Kubernetes takes", refusedEffect, "Use letters, digits, '-', '_' and '.'.", true, false, false},
 	{TooLarge, Broken, "The values have more than 1 MiB", refusedEffect, "Keep only the entries that pods need, or make several secrets.", true, false, false},
-	{TypeWrong, Ignored, "Credentials under a type that the kubelet does not read", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false, false},
-	{TypeMisspelt, Ignored, "The type is a misspelling of one that the kubelet reads", skippedEffect, "The type cannot be changed: delete the secret and make it anew with the right type.", false, false, false},
+	{TypeWrong, Ignored, "Credentials under a type that the kubelet does not read", skippedEffect, "Write the right type. That of a stored secret cannot be changed: delete it and make it anew.", false, false, false},
+	{TypeMisspelt, Ignored, "The type is a misspelling of one that the kubelet reads", skippedEffect, "Write the right type. That of a stored secret cannot be changed: delete it and make it anew.", false, false, false},
 	{DataKeyMissing, Broken, "The data key that the type asks for is missing", refusedEffect, "Put the credentials under the key that belongs to the type.", true, false, false},
 	{DataKeyExtra, Notice, "A data key that the kubelet does not read", "The kubelet reads one key only; what stands under others is not used.", "Take it out.", false, false, false},
 	{ValueEmpty, Broken, "The value is empty", refusedEffect, "Fill in the credentials; a variable or a file may have been empty.", true, false, false},
@@ -148,6 +149,7 @@ var catalogue = []Description{
 	{NotUTF8, Ignored, "The value holds bytes that are no UTF-8", "The kubelet replaces these bytes: the user or the password becomes another.", "Save the file as UTF-8.", false, false, false},
 	{TrailingData, Broken, "Something follows the JSON", malformedEffect, "Take out what stands behind the last brace.", true, true, false},
 	{NotObject, Broken, "The value is JSON, but no object", malformedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, true, true, false},
+	{NumberRange, Broken, "A number is too large", refusedEffect, "Take it out: the kubelet reads no numbers.", true, false, false},
 	{AuthsWrongType, Broken, "auths is no object", rejectedEffect, `Write {"auths":{"HOST":{"auth":"…"}}}.`, false, true, false},
 	{EntryWrongType, Broken, "An entry is no object", rejectedEffect, `Write the entry as {"auth":"…"}.`, false, true, false},
 	{FieldWrongType, Broken, "A field has a value of another type", rejectedEffect, "Put the value in quotes.", false, true, false},
@@ -184,14 +186,14 @@ var catalogue = []Description{
 	{KeyHubHidden, Ignored, "A docker.io entry hides that of index.docker.io", "The entry of index.docker.io is tried only where no docker.io entry matches.", "Keep one of them.", false, false, false},
 	{KeyGlob, Ignored, "A wildcard where none works", unusedEffect, "A * stands for one whole or partial label of the host; not in ports, not in paths, and no other wildcard works.", false, false, false},
 	{KeyTag, Ignored, "The key has a tag or a digest", unusedEffect, "Leave the tag or digest out: repositories are looked up without.", false, false, false},
-	{KeyTrailingPath, Notice, "The path ends with a slash", "It is for what lies below the path, and not for the repository of this very name.", "Leave the final slash out if it is a repository's name.", false, false, false},
+	{KeyTrailingPath, Notice, "The path ends with a slash", "The repository of this very name does not use the entry.", "Leave the final slash out if it is a repository's name.", false, false, false},
 	{KeyPathPrefix, Notice, "The path is a beginning of names, not a whole name", "The kubelet compares bytes: repositories whose names go on in any way are sent this credential first.", "Add a final slash if it is a namespace.", false, false, false},
 	{KeyIgnoredParts, Notice, "The key has parts that are not looked at", "User, query and fragment of a key are dropped.", "Write the host alone.", false, false, false},
 	{KeyIPv6, Ignored, "An IPv6 address without a port", "The kubelet takes the brackets for a wildcard: no image uses the entry.", "Write the port, in the key and in images.", false, false, false},
 	{KeyTrailingDot, Ignored, "The host ends with a dot", unusedEffect, "Write the host without the final dot.", false, false, false},
 	{KeyNotASCII, Ignored, "The host has characters that images cannot have", unusedEffect, "Write the host in its ASCII form, which begins with xn--.", false, false, false},
 	{KeySingleLabel, Ignored, "A host of one label without a port", "An image that begins so is one of Docker Hub: no image uses the entry.", "Write the host with its domain or port, in the key and in images.", false, false, false},
-	{KeyDefaultPort, Notice, "The key names the default port", "Only images that name the port, too, use the entry.", "Leave the port out, unless images have it.", false, false, false},
+	{KeyDefaultPort, Notice, "The key names the default port", "Images without the port do not use the entry.", "Leave the port out, unless images have it.", false, false, false},
 	{KeyDuplicate, Ignored, "Two keys mean the same", "The kubelet tries them in random order: a pull may work once and fail the next time.", "Keep one.", false, false, false},
 	{KeyNeverMatches, Ignored, "No image can match the key", unusedEffect, "Write the host, or host/namespace/, as images begin.", false, false, false},
 }

@@ -1,6 +1,7 @@
 // Package keyring_test runs package keyring against the kubelet's own
-// package, with the same secrets and the same images. It is a module of its
-// own: nothing else of Fairlead depends on Kubernetes' sources.
+// package, with the same secrets and the same images, and dockerconfig against
+// docker's and the containers tools'. It is a module of its own: nothing else
+// of Fairlead depends on their sources.
 package keyring_test
 
 import (
@@ -213,13 +214,7 @@ func TestDifferential(t *testing.T) {
 	if os.Getenv("FAIRLEAD_LONG") != "" {
 		n = 1_000_000
 	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("FAIRLEAD_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("FAIRLEAD_SEED: %v", err)
-		}
-	}
+	seed := seeded(t)
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	var matched, malformed, unnamed, unstable, hinted int
 	for i := range n {
@@ -256,6 +251,19 @@ func TestDifferential(t *testing.T) {
 	if share(matched) < 30 || share(malformed) < 10 {
 		t.Error("too few cases match (30 % wanted) or are malformed (10 %): the run proves little")
 	}
+}
+
+// seeded is a new seed, or FAIRLEAD_SEED.
+func seeded(t *testing.T) uint64 {
+	s := os.Getenv("FAIRLEAD_SEED")
+	if s == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("FAIRLEAD_SEED: %v", err)
+	}
+	return seed
 }
 
 func count(n *int, yes bool) {

@@ -245,12 +245,17 @@ func (c *Kubernetes) kubelet(cgroup string, n *node) (args []string, err error) 
 	if err != nil {
 		return nil, err
 	}
+	plugins, err := c.plugins()
+	if err != nil {
+		return nil, err
+	}
 	path := func(name string) string { return filepath.Join(c.dir, name) }
 	config := fmt.Sprintf(kubeletConfig, ports[0], c.ca.file, self.cert, self.key, n.socket, cgroup, path("resolv.conf"), path("podlogs"), path("volumeplugins"))
-	return []string{
+	args = []string{
 		c.program, "kubelet", "--config=" + path("kubelet.yaml"), "--kubeconfig=" + path("kubelet.kubeconfig"),
 		"--hostname-override=" + nodeName, "--node-ip=" + address, "--root-dir=" + path("kubelet"), "--cert-dir=" + path("pki"),
-	}, errors.Join(
+	}
+	return append(args, plugins...), errors.Join(
 		c.kubeconfig(path("kubelet.kubeconfig"), self, "default"),
 		os.WriteFile(path("resolv.conf"), nil, 0o600),
 		os.WriteFile(path("kubelet.yaml"), []byte(config), 0o600))

@@ -66,6 +66,17 @@ func Holder(s *Fairlead, token string) Login {
 // gives its whole reference.
 func (l Login) Push(t testing.TB, repo string, image v1.Image) string {
 	t.Helper()
+	return l.push(t, repo, func(ref name.Reference, o ...remote.Option) error { return remote.Write(ref, image, o...) })
+}
+
+// PushIndex is Push of an image index.
+func (l Login) PushIndex(t testing.TB, repo string, index v1.ImageIndex) string {
+	t.Helper()
+	return l.push(t, repo, func(ref name.Reference, o ...remote.Option) error { return remote.WriteIndex(ref, index, o...) })
+}
+
+func (l Login) push(t testing.TB, repo string, write func(name.Reference, ...remote.Option) error) string {
+	t.Helper()
 	options := []name.Option{name.StrictValidation}
 	transport := remote.DefaultTransport
 	if l.CA == "" {
@@ -77,7 +88,7 @@ func (l Login) Push(t testing.TB, repo string, image v1.Image) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, image,
+	if err := write(ref,
 		remote.WithAuth(&authn.Basic{Username: l.User, Password: l.Password}),
 		remote.WithTransport(transport), remote.WithContext(t.Context())); err != nil {
 		t.Fatalf("pushing %s: %v", ref, err)

@@ -1,0 +1,211 @@
+package diagnosis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// runs: a container that ran has its image.
+func runs(v *view) *Verdict {
+	if !v.c.Running {
+		return nil
+	}
+	return &Verdict{Sentence: "The image was pulled: the " + string(v.c.Kind) + " has run."}
+}
+
+func neverPull(v *view) *Verdict {
+	if v.symptom != SawNeverPull {
+		return nil
+	}
+	return &Verdict{
+		Cause: NeverPulled, Sentence: "imagePullPolicy is Never, and the node does not hold the image.",
+		Fix: []Step{{Say: "Write imagePullPolicy: IfNotPresent, or bring the image onto the node."}, v.recreate()},
+	}
+}
+
+type networkCause struct {
+	cause   Cause
+	outcome Outcome
+	what    string
+}
+
+// networkCauses are the outcomes and symptoms of the way to the registry.
+var networkCauses = map[Symptom]networkCause{
+	SawUnknownCA:   {UntrustedCA, UnknownCA, "the certificate of %s is signed by an authority that is not trusted"},
+	SawBadTLS:      {TLSFault, BadTLS, "the certificate of %s is not good"},
+	SawPlainHTTP:   {HTTPRegistry, PlainHTTP, "the registry %s speaks plain HTTP, and the node expects HTTPS"},
+	SawNoHost:      {NoDNS, NoHost, "the name %s cannot be resolved"},
+	SawRefused:     {ConnRefused, Refused, "the registry %s refuses connections: nothing listens there"},
+	SawTimeout:     {TimedOut, Timeout, "the registry %s does not answer in time"},
+	SawServerError: {RegistryFault, ServerError, "the registry %s answers with an error of its own"},
+}
+
+// network: there is no way to the registry. The node's words come first, for
+// it is the node that pulls; what is seen from here counts only where the node
+// has said nothing of its own.
+func network(v *view) *Verdict {
+	if n, ok := networkCauses[v.symptom]; ok && v.symptom != SawServerError {
+		return v.nodesNetwork(n)
+	}
+	o := v.answer.Anonymous.Outcome
+	if !v.asked || !v.down() || o == ServerError {
+		return nil
+	}
+	out := &Verdict{Cause: NetworkFault, Sentence: "There is no way to the registry " + v.host() + ".", Evidence: []string{v.pinged()}}
+	for _, n := range networkCauses {
+		if n.outcome == o {
+			out.Cause, out.Sentence = n.cause, upper(fmt.Sprintf(n.what, v.host()))+"."
+		}
+	}
+	out.Fix = v.networkFix(out.Cause)
+	return out
+}
+
+// nodesNetwork: the node has no way to the registry. Where it answers here,
+// the fault is the node's own: its DNS, its trust, its proxy.
+func (v *view) nodesNetwork(n networkCause) *Verdict {
+	where := "its node"
+	if v.Node != nil {
+		where = "the node " + v.Node.Name
+	}
+	out := &Verdict{Cause: n.cause, Sentence: fmt.Sprintf("For %s, %s.", where, fmt.Sprintf(n.what, v.host())), Fix: v.networkFix(n.cause)}
+	if !v.asked {
+		return out
+	}
+	out.Evidence = []string{"from here: " + v.pinged()}
+	if !v.down() {
+		out.Sentence = strings.TrimSuffix(out.Sentence, ".") + "; from here the registry answers."
+		out.Fix = append(out.Fix, Step{Say: "If it was mended meanwhile: " + lower(v.heals().Say)})
+	}
+	return out
+}
+
+// down says that the registry does not answer here.
+func (v *view) down() bool {
+	o := v.answer.Anonymous.Outcome
+	for _, n := range networkCauses {
+		if n.outcome == o {
+			return true
+		}
+	}
+	return o == Unreachable || o == "" || o == Skipped
+}
+
+func (v *view) networkFix(c Cause) []Step {
+	h := v.host()
+	switch c {
+	case UntrustedCA:
+		return []Step{
+			{"Let every node's containerd trust the authority that signed it:", []string{
+				"mkdir -p /etc/containerd/certs.d/" + h,
+				`printf 'server = "https://` + h + `"\n[host."https://` + h + `"]\n  capabilities = ["pull", "resolve"]\n  ca = "/etc/containerd/certs.d/` + h + `/ca.crt"\n' > /etc/containerd/certs.d/` + h + "/hosts.toml",
+			}},
+			{Say: "Put the authority's certificate at /etc/containerd/certs.d/" + h + "/ca.crt; containerd's config_path must name /etc/containerd/certs.d. CRI-O reads /etc/containers/certs.d/" + h + "/ca.crt."},
+		}
+	case TLSFault:
+		return []Step{{"Look at the certificate's names and dates, and renew it:", []string{
+			"openssl s_client -connect " + withPort(h) + " </dev/null | openssl x509 -noout -subject -ext subjectAltName -dates",
+		}}}
+	case HTTPRegistry:
+		return []Step{
+			{Say: "Best: give the registry a certificate (fairlead serve --tls-cert, --tls-key)."},
+			{"Or tell every node's containerd that this one speaks HTTP; credentials then travel in clear:", []string{
+				"mkdir -p /etc/containerd/certs.d/" + h,
+				`printf 'server = "http://` + h + `"\n[host."http://` + h + `"]\n  capabilities = ["pull", "resolve"]\n' > /etc/containerd/certs.d/` + h + "/hosts.toml",
+			}},
+		}
+	case NoDNS:
+		return []Step{{"Look at the spelling of the host, and at the node's DNS (it does not use the cluster's):", []string{"getent hosts " + bare(h)}}}
+	case ConnRefused, TimedOut, NetworkFault:
+		return []Step{{"See from the node whether the registry runs and a firewall or proxy lets it through:", []string{"curl -sS -o /dev/null -w '%{http_code}\\n' " + v.scheme() + "://" + h + "/v2/"}}}
+	}
+	return []Step{{Say: "Ask the registry's operator; the answer's request id stands in its log."}}
+}
+
+// pullsNow: with what is there now the pull would succeed.
+func pullsNow(v *view) *Verdict {
+	a := v.effective()
+	if !v.asked || a.Outcome != Pulls || v.said.Err != nil {
+		return nil
+	}
+	out := Verdict{Sentence: "It pulls.", Evidence: []string{v.tried(a)}, Notes: v.orderNotes()}
+	if v.Pod.Template || v.symptom == NoSymptom {
+		return &out
+	}
+	out.Cause = BackOffOnly
+	out.Sentence = "What stopped it is mended: it would pull now, and the kubelet waits for its next retry."
+	out.Fix = []Step{v.heals()}
+	if again := v.recreate().Run; len(again) > 0 {
+		out.Fix = append(out.Fix, Step{"Or at once:", again})
+	}
+	return &out
+}
+
+// orderNotes are about credentials that fail before the one that pulls, and
+// about an order that changes from try to try.
+func (v *view) orderNotes() []string {
+	var notes []string
+	for i, m := range v.said.Matches {
+		a, ok := v.attempt(i)
+		if !ok {
+			continue
+		}
+		if a.Outcome == Pulls {
+			break
+		}
+		notes = append(notes, fmt.Sprintf("%s: the kubelet tries %s first, and is refused (%s): every pull costs a failed sign-in; remove the entry, or give it a narrower key", WrongOrder, entryOf(m.Source, m.Key), a.Outcome))
+	}
+	for _, e := range v.said.Entries {
+		if e.Matched && e.Unstable {
+			notes = append(notes, fmt.Sprintf("%s: %s means the same as another key of its secret, and the kubelet takes them in random order: keep one of them", WrongOrder, entryOf(e.Source, e.Key)))
+		}
+	}
+	slices.Sort(notes)
+	return slices.Compact(notes)
+}
+
+func rateLimited(v *view) *Verdict {
+	a := v.effective()
+	if a.Outcome != RateLimited && (v.asked || v.symptom != SawRateLimit) {
+		return nil
+	}
+	out := &Verdict{Cause: RateLimit, Sentence: "The registry " + v.host() + " has had too many requests from this address or account, and asks to wait."}
+	if v.asked {
+		out.Evidence = []string{v.tried(a)}
+	}
+	if len(v.said.Matches) == 0 {
+		out.Fix = append(out.Fix, Step{Say: "Pull with an account: signed-in pulls are counted apart, and more are allowed."}, v.create(v.secretName(), ""), v.reference(v.secretName()))
+	}
+	out.Fix = append(out.Fix, Step{Say: "Or keep a copy of the image in a registry of your own, and name that."}, v.heals())
+	return out
+}
+
+func registryFault(v *view) *Verdict {
+	a := v.effective()
+	if a.Outcome == Withheld {
+		return &Verdict{
+			Cause: RegistryFault, Sentence: "The registry " + v.host() + " names a token endpoint that no credential may be sent to.",
+			Evidence: []string{v.tried(a)}, Fix: []Step{{Say: "Ask the registry's operator to name an endpoint over HTTPS; nodes may send their credentials there all the same, so take them for known to others."}},
+		}
+	}
+	if a.Outcome != ServerError && (v.asked || v.symptom != SawServerError) {
+		return nil
+	}
+	out := &Verdict{Cause: RegistryFault, Sentence: "The registry " + v.host() + " answers with an error of its own.", Fix: append(v.networkFix(RegistryFault), v.heals())}
+	if v.asked {
+		out.Evidence = []string{v.tried(a)}
+	}
+	return out
+}
+
+func (v *view) couldNotTell() Verdict {
+	out := Verdict{Cause: CouldNotTell, Sentence: "The cause cannot be told from what was seen."}
+	if v.symptom == NoSymptom && !v.asked {
+		out.Sentence = "Nothing has failed yet, and the registry was not asked."
+	}
+	if v.asked {
+		out.Evidence = []string{v.tried(v.effective())}
+	}
+	return out
+}
