@@ -1,11 +1,13 @@
 package credhelper
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // helper is a credential helper that keeps one entry beside itself.
@@ -13,6 +15,7 @@ const helper = `#!/bin/sh
 f="$0.entry"
 case "$1" in
 store) cat > "$f" ;;
+list) if [ -f "$f" ]; then echo '{"https://registry.example/fairlead/prod":"token"}'; else echo '{}'; fi ;;
 get) key=$(cat); if [ -f "$f" ] && grep -q "\"$key\"" "$f"; then cat "$f"; else echo "credentials not found in native keychain"; exit 1; fi ;;
 erase) if [ -f "$f" ]; then rm "$f"; else echo "credentials not found in native keychain"; exit 1; fi ;;
 esac
@@ -41,6 +44,9 @@ func TestHelper(t *testing.T) {
 	if user, secret, err := h.Get(ctx, key); err != nil || user != "token" || secret != `se"cret` {
 		t.Errorf("%q %q %v", user, secret, err)
 	}
+	if list, err := h.List(ctx); err != nil || len(list) != 1 || list[key] != "token" {
+		t.Errorf("the list is %v, %v", list, err)
+	}
 	if err := h.Erase(ctx, key); err != nil {
 		t.Error(err)
 	}
@@ -55,6 +61,30 @@ func TestHelper(t *testing.T) {
 		if _, _, err := h.Get(ctx, key); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if list, err := h.List(ctx); err == nil {
+			t.Errorf("%s lists %v", name, list)
+		}
+	}
+}
+
+// TestHanging: a helper that waits for nobody is given up, and with it what it
+// started and left holding its output.
+func TestHanging(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, prefix+"hanging"), []byte("#!/bin/sh\nsleep 30\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	h, err := New("hanging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	_, _, err = h.Get(ctx, "https://registry.example")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "docker-credential-hanging get does not answer") || time.Since(begun) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -178,6 +179,10 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     snapshotter = "native"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+# containerd 2 pulls through this, and asks it again what to unpack with.
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = %[7]q
+  snapshotter = "native"
 `
 
 // The pods use the host's network: this is never called.
@@ -190,7 +195,7 @@ func (c *Kubernetes) containerd(n *node) (args []string, err error) {
 			return nil, err
 		}
 	}
-	config := fmt.Sprintf(containerdConfig, filepath.Join(c.dir, "containerd"), filepath.Join(c.dir, "state"), n.socket, pauseImage, cni, n.routes)
+	config := fmt.Sprintf(containerdConfig, filepath.Join(c.dir, "containerd"), filepath.Join(c.dir, "state"), n.socket, pauseImage, cni, n.routes, runtime.GOOS+"/"+runtime.GOARCH)
 	file := filepath.Join(c.dir, "containerd.toml")
 	return []string{"containerd", "--config", file}, errors.Join(
 		os.WriteFile(filepath.Join(cni, "net.conflist"), []byte(network), 0o600),

@@ -50,10 +50,10 @@ func launch(dir, name, path string, namespaces uintptr, args ...string) (*proces
 func (p *process) stop(patience time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case _ = <-p.done:
+	case <-p.done: //nolint:errcheck // it was told to end; how it did says nothing
 	case <-time.After(patience):
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		_ = <-p.done
+		<-p.done //nolint:errcheck // it was killed
 	}
 }
 

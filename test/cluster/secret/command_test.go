@@ -67,7 +67,9 @@ func TestWalk(t *testing.T) {
 	if r := fairlead(t, ns, 0, "s3cr3t\n", create...); r.Stdout != "The secret regcred in "+ns.Name+": created.\n" || !strings.Contains(r.Stderr, "Next: fairlead secret use regcred --serviceaccount default") {
 		t.Errorf("create says %+v", r)
 	}
-	version := func() string { return ns.Kubectl("get", "secret", "regcred", "-o", "jsonpath={.metadata.resourceVersion}") }
+	version := func() string {
+		return ns.Kubectl("get", "secret", "regcred", "-o", "jsonpath={.metadata.resourceVersion}")
+	}
 	before := version()
 	if r := fairlead(t, ns, 0, "s3cr3t", create...); r.Stdout != "The secret regcred in "+ns.Name+": unchanged.\n" || version() != before {
 		t.Errorf("created again: %+v, version %s, was %s", r, version(), before)

@@ -42,8 +42,7 @@ func TestWorkload(t *testing.T) {
 	ns.Apply(workload("StatefulSet", "apps/v1", "db", "  serviceName: db\n  selector: {matchLabels: {app: db}}\n"))
 	ns.Apply(workload("CronJob", "batch/v1", "nightly", "  schedule: \"0 0 1 1 *\"\n"))
 	ns.Kubectl("create", "job", "--from=cronjob/nightly", "nightly-1")
-	ns.Apply(workload("ReplicationController", "v1", "old", "  replicas: 1\n  selector: {app: old}\n"))
-	kinds := map[string]string{"deploy": "web", "sts": "db", "cronjobs": "nightly", "rc": "old"}
+	kinds := map[string]string{"deploy": "web", "sts": "db", "cronjobs": "nightly"}
 	pods := map[string]string{}
 	for text, name := range kinds {
 		pods[text] = podOf(t, ns, name)
@@ -111,6 +110,14 @@ spec:
 	}
 	if len(blind) != 1 || !strings.Contains(blind[0].Error(), "may not list events in the namespace "+ns.Name) {
 		t.Errorf("it could not see %v", blind)
+	}
+	// The cluster of the tests makes no pods of this kind: one with its labels
+	// is as good.
+	ns.Apply(workload("ReplicationController", "v1", "old", "  replicas: 1\n  selector: {app: old}\n"))
+	ns.Kubectl("label", "pod", "alone", "app=old")
+	w, blind, err := open(t, ns.Kubeconfig).Workload(t.Context(), kube.ReplicationController, ns.Name, "old")
+	if err != nil || len(blind) > 0 || len(w.Pods) != 1 || w.Pods[0].Name != "alone" || w.Template.Owner != "replicationcontroller/old" || len(w.Template.Containers) != 2 {
+		t.Errorf("%+v, %v, %v", w, blind, err)
 	}
 	if _, _, err := open(t, ns.Kubeconfig).Workload(t.Context(), kube.StatefulSet, ns.Name, "absent"); reason(err) != kube.NotFound || err.Error() != "there is no statefulset absent in the namespace "+ns.Name {
 		t.Errorf("absent: %v", err)
