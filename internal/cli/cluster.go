@@ -115,16 +115,18 @@ func (c *clusterFlags) named(names []string) secretSource {
 func (c *clusterFlags) everywhere() secretSource {
 	return c.source(func(ctx context.Context, k *kube.Cluster, yield func(pullsecret.Secret, error) bool) {
 		var unread failures
+		read := map[string]bool{}
 		for s, err := range k.PullSecrets(ctx, "") {
 			if err != nil && s.Namespace != "" {
 				unread.add(s.Namespace, err)
 				continue
 			}
+			read[s.Namespace] = true
 			if !yield(s, err) || err != nil {
 				return
 			}
 		}
-		if err := unread.error("read the secrets"); err != nil {
+		if err := unread.error(len(read) + unread.n); err != nil {
 			yield(pullsecret.Secret{}, err)
 		}
 	})

@@ -81,7 +81,7 @@ func (f *copyFlags) run(ctx context.Context, e env, k *kube.Cluster, name string
 	if err != nil {
 		return err
 	}
-	return o.failures.error("copy the secret")
+	return o.error()
 }
 
 // places are the namespaces to copy to, without where it comes from.

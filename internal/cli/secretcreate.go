@@ -284,5 +284,5 @@ func (c *createFlags) apply(ctx context.Context, e env, k *kube.Cluster, s pulls
 		}
 		fmt.Fprintf(e.stderr, "Next: %s secret use %s --serviceaccount default%s\n", e.called(), s.Name, where)
 	}
-	return o.failures.error("create the secret")
+	return o.error()
 }

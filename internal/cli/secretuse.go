@@ -98,7 +98,7 @@ anew, such as by kubectl rollout restart.`,
 			if o.counts[kube.Changed] > 0 {
 				fmt.Fprintln(e.stderr, "Pods that are there already keep the list that they were made with. Next: kubectl rollout restart deployment NAME")
 			}
-			return o.failures.error("use the secret")
+			return o.error()
 		})
 	}
 	return cmd
@@ -144,7 +144,7 @@ stay, in their order, and so does the secret itself.`,
 			if err != nil {
 				return err
 			}
-			return o.failures.error("take the secret off")
+			return o.error()
 		})
 	}
 	return cmd

@@ -37,6 +37,7 @@ func (p place) String() string {
 
 // outcome is what became of many writes.
 type outcome struct {
+	places   int
 	counts   map[kube.Result]int
 	lines    []string // of the first ones
 	failures failures
@@ -49,12 +50,11 @@ func spread(ctx context.Context, e env, what string, places iter.Seq2[place, err
 	m := newMeter(e, what)
 	defer m.end()
 	var mu sync.Mutex
-	done := 0
 	took := func(p place, r kube.Result, err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if done++; done > 1 {
-			m.show(v1.Progress{Step: "written", Done: int64(done)})
+		if o.places++; o.places > 1 {
+			m.show(v1.Progress{Step: "written", Done: int64(o.places)})
 		}
 		if err != nil {
 			o.failures.add(p.String(), err)
@@ -117,6 +117,9 @@ func (o *outcome) say(w io.Writer, subject, unit string) {
 	fmt.Fprintf(w, "%s: %s %ss.\n", subject, strings.Join(parts, ", "), unit)
 }
 
+// error is what failed; nil if nothing did.
+func (o *outcome) error() error { return o.failures.error(o.places) }
+
 // failures are what went wrong in some of many places.
 type failures struct {
 	n     int
@@ -134,16 +137,19 @@ func (f *failures) add(place string, err error) {
 }
 
 // error is one error of all, with the first one's hint and exit code; nil if
-// nothing failed.
-func (f *failures) error(what string) error {
-	if f.n == 0 {
+// nothing failed. It is the first itself if there was one place only.
+func (f *failures) error(places int) error {
+	switch {
+	case f.n == 0:
 		return nil
+	case f.n == 1 && places == 1:
+		return f.first
 	}
 	lines := sortedLines(f.lines)
 	if more := f.n - len(lines); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
 	}
-	return &manyError{text: fmt.Sprintf("%s: it failed in %s:\n%s", what, count(f.n, "place"), strings.Join(lines, "\n")), first: f.first}
+	return &manyError{text: fmt.Sprintf("it failed in %s:\n%s", count(f.n, "place"), strings.Join(lines, "\n")), first: f.first}
 }
 
 // manyError says several failures; it is the first one to whoever asks what to
