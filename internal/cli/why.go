@@ -249,7 +249,8 @@ func (w *why) only(p *diagnosis.Pod) error {
 }
 
 func (w *why) print(reports []diagnosis.Report) error {
-	return w.out.print(w.e.stdout, whyDocument{reports}, func(out io.Writer) {
+	o := w.out
+	return o.print(w.e.stdout, whyDocument{reports}, func(out io.Writer) {
 		for i, r := range reports {
 			if i > 0 {
 				fmt.Fprintln(out)

@@ -117,7 +117,7 @@ func answered(v *view, i int) *Verdict {
 	}
 	m := v.said.Matches[i]
 	for _, x := range a.Exchanges {
-		cause := None
+		var cause Cause
 		switch {
 		case strings.Contains(x.Message, " was revoked on "):
 			cause = TokenRevoked
@@ -193,7 +193,7 @@ func stale(v *view, i int) *Verdict {
 		Evidence: []string{v.tried(v.answer.Anonymous)},
 		Fix: []Step{
 			{"Renew the credential:", v.create(nameOf(m.Source), m.Username).Run},
-			{Say: fmt.Sprintf("Or take the entry %q out of the secret, or give it a key that does not cover this repository.", m.Key)},
+			{Say: fmt.Sprintf("Or take the entry %q out of the secret, or give it a key that does not cover this repository.", pullsecret.ShowKey(m.Key))},
 		},
 	}
 }
@@ -212,7 +212,7 @@ func tooWide(v *view, i int) *Verdict {
 		}
 		return &Verdict{
 			Cause:    PathPrefix,
-			Sentence: fmt.Sprintf("The key %q of the secret %s also covers %s, because the kubelet compares bytes and not elements; its credential is for another repository.", m.Key, m.Source, v.image.Repository()),
+			Sentence: fmt.Sprintf("The key %q of the secret %s also covers %s, because the kubelet compares bytes and not elements; its credential is for another repository.", pullsecret.ShowKey(m.Key), m.Source, v.image.Repository()),
 			Fix:      []Step{{Say: fmt.Sprintf("Write the key as %q, and add an entry for %s.", e.Pattern+"/", v.image.Repository())}},
 		}
 	}

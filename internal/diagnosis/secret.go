@@ -40,14 +40,14 @@ func malformed(v *view) *Verdict {
 		}
 		return out
 	}
-	return &Verdict{Cause: Malformed, Sentence: fmt.Sprintf("The kubelet cannot read the secret %s.", bad.Source), Evidence: []string{bad.Error()}}
+	return &Verdict{Cause: Malformed, Sentence: fmt.Sprintf("The kubelet cannot read the secret %s.", bad.Source), Evidence: []string{kubeletSays(bad)}}
 }
 
 func (v *view) broken(s pullsecret.Secret, bad *keyring.Error) *Verdict {
 	out := &Verdict{
 		Cause:    Malformed,
 		Sentence: fmt.Sprintf("The kubelet cannot read the secret %s, so every pod that names it fails, for every registry.", s.ID()),
-		Evidence: []string{bad.Error()},
+		Evidence: []string{kubeletSays(bad)},
 	}
 	for _, f := range v.findings(s) {
 		if f.Severity != pullsecret.Broken {
@@ -61,6 +61,14 @@ func (v *view) broken(s pullsecret.Secret, bad *keyring.Error) *Verdict {
 	}
 	v.immutable(out, s)
 	return out
+}
+
+// kubeletSays is the kubelet's own text, and where it stands.
+func kubeletSays(e *keyring.Error) string {
+	if e.Key == "" {
+		return fmt.Sprintf("the kubelet says of the secret %s: %s", e.Source, e.Text)
+	}
+	return fmt.Sprintf("the kubelet says of %s: %s", entryOf(e.Source, e.Key), e.Text)
 }
 
 // tell adds a finding's words to the verdict, and its fix.

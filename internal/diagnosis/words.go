@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 func upper(s string) string {
@@ -42,7 +44,7 @@ func (v *view) scheme() string {
 
 // entryOf names an entry of a secret for people.
 func entryOf(source, key string) string {
-	return fmt.Sprintf("the entry %q of the secret %s", key, source)
+	return fmt.Sprintf("the entry %q of the secret %s", pullsecret.ShowKey(key), source)
 }
 
 // pinged says what the registry answered at all.
