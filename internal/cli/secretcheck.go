@@ -35,10 +35,12 @@ Lists), docker's config.json, a .dockercfg, whole folders, or the secrets of a
 cluster. Nothing secret is printed.
 
 Exit codes: 0 when there is nothing, or notes only; 1 when there is an error or
-a warning (--severity moves the line); 2 when nothing could be checked.`,
+a warning (--severity moves the line); 2 when the command line is wrong or a
+file cannot be read; 3 or 4 when a cluster refuses, or has no such secret.`,
 		Example: `  fairlead secret check -f regcred.yaml
   fairlead secret check -f deploy/ -o sarif > pull-secrets.sarif
-  kubectl get secrets -A -o yaml | fairlead secret check -f -`,
+  fairlead secret check --all-namespaces
+  kustomize build | fairlead secret check -f -`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	c.add(cmd)

@@ -37,3 +37,17 @@ func TestWhyScreens(t *testing.T) {
 		t.Errorf("the screens differ (go test ./internal/cli -run Screens -update writes them):\n%s", diff)
 	}
 }
+
+// TestWhyDocs: the documentation has every cause.
+func TestWhyDocs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/why.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range diagnosis.Causes() {
+		if !bytes.Contains(text, []byte("`"+c+"`")) {
+			t.Errorf("docs/why.md does not explain %s", c)
+		}
+	}
+}

@@ -131,5 +131,5 @@ func (w *why) givenNode() (*diagnosis.Node, error) {
 	if !ok || system == "" || architecture == "" {
 		return nil, usagef(w.cmd.CommandPath()+" --help", "--platform %q is no OS/ARCHITECTURE, such as linux/arm64", w.platform)
 	}
-	return &diagnosis.Node{Name: w.platform, OS: system, Architecture: architecture}, nil
+	return &diagnosis.Node{OS: system, Architecture: architecture}, nil
 }

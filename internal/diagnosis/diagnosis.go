@@ -16,7 +16,7 @@ func Diagnose(e Evidence) Report {
 	if e.Pod == nil {
 		return r
 	}
-	if e.Pod.Name != "" {
+	if e.Pod.Name != "" && !e.Pod.Template {
 		r.Pod = e.Pod.Namespace + "/" + e.Pod.Name
 	}
 	ring := keyring.New(Sources(e.Secrets)...)

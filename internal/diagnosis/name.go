@@ -94,11 +94,11 @@ func notFound(v *view) *Verdict {
 	if a.Outcome != NotFound && (v.asked || v.symptom != SawNotFound) {
 		return nil
 	}
-	ref := v.image.Tag
+	ref := fmt.Sprintf("tag %q", v.image.Tag)
 	if v.image.Digest != "" {
-		ref = v.image.Digest
+		ref = "image " + v.image.Digest
 	}
-	out := &Verdict{Cause: NotFoundThere, Sentence: fmt.Sprintf("The registry %s has no %s of %s, for whoever asks with these rights.", v.host(), ref, v.image.Path)}
+	out := &Verdict{Cause: NotFoundThere, Sentence: fmt.Sprintf("The registry %s has no %s in %s, for whoever asks with these rights.", v.host(), ref, v.image.Path)}
 	if v.asked {
 		out.Evidence = append(out.Evidence, v.tried(a))
 	}
@@ -124,7 +124,10 @@ func wrongPlatform(v *view) *Verdict {
 		return nil
 	}
 	node, has := "the node", "another platform"
-	if v.Node != nil {
+	switch {
+	case v.Node != nil && v.Node.Name == "":
+		node = fmt.Sprintf("a node of %s/%s", v.Node.OS, v.Node.Architecture)
+	case v.Node != nil:
 		node = fmt.Sprintf("the node %s (%s/%s)", v.Node.Name, v.Node.OS, v.Node.Architecture)
 	}
 	var names []string

@@ -76,5 +76,13 @@ func (v *view) tried(a Attempt) string {
 	if len(a.Exchanges) == 0 {
 		return who + ": " + string(a.Outcome)
 	}
-	return who + ": " + exchanged(a.Exchanges[len(a.Exchanges)-1])
+	last := a.Exchanges[len(a.Exchanges)-1]
+	if a.Outcome == Pulls || a.Outcome == NoPlatform || a.Outcome == NotFound {
+		for _, x := range a.Exchanges {
+			if strings.Contains(x.URL, "/manifests/") && x.Status != 401 {
+				last = x // what follows only looks closer
+			}
+		}
+	}
+	return who + ": " + exchanged(last)
 }

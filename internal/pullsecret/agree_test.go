@@ -2,10 +2,12 @@ package pullsecret_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fairlead.dev/fairlead/internal/pullsecret"
 	"fairlead.dev/fairlead/keyring"
@@ -190,4 +192,26 @@ func matching(s pullsecret.Secret, key string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// TestLargeIsQuick: a mebibyte of entries, as many as a secret may have, is no
+// way to keep somebody waiting.
+func TestLargeIsQuick(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&b, `,"r%d.io":{"auth":"x y"}`, i)
+	}
+	s := of(`{"auths":{` + b.String()[1:] + `}}`)
+	begin := time.Now()
+	found := check(s)
+	if took := time.Since(begin); took > 20*time.Second { // about half a second where nothing else runs
+		t.Errorf("%d findings took %v", len(found), took)
+	}
+	if len(found) != 30_000 {
+		t.Errorf("%d findings", len(found))
+	}
+	if !slices.Contains(rules(pullsecret.Check(of(strings.Repeat(" ", 1<<20)+"{}"), pullsecret.Options{Bare: true})), pullsecret.TooLarge) {
+		t.Error("a file that becomes no secret")
+	}
 }

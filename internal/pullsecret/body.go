@@ -114,11 +114,9 @@ func trailing(data []byte) int {
 
 // rejected makes an error of the kubelet plain.
 func (c *checker) rejected(key string, err *keyring.Error) {
-	for _, e := range c.doc.entries {
-		if e.key == err.Key && err.Key != "" || err.Key == "" && err.Field == "" && c.broken(e) {
-			if c.rejectedEntry(e) {
-				return
-			}
+	for _, i := range c.doc.byKey[err.Key] { // of the empty key, or of none
+		if c.rejectedEntry(c.doc.entries[i]) {
+			return
 		}
 	}
 	for _, m := range c.doc.root.members {

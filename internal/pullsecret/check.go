@@ -36,6 +36,7 @@ func Check(s Secret, o Options) []Finding {
 		c.meta()
 		c.data()
 	}
+	c.size()
 	if c.typed() {
 		c.body()
 	}
@@ -107,9 +108,6 @@ func (c *checker) meta() {
 	if name, err := checkAnnotations(c.secret.Annotations); err != nil {
 		c.add(AnnotationInvalid, nowhere("", "metadata.annotations"), "The annotation %q cannot be used: %v.", name, err)
 	}
-	if size := dataSize(c.secret.Data); size > MaxBytes {
-		c.add(TooLarge, nowhere("", "data"), "The values have %d bytes, %d are allowed.", size, MaxBytes)
-	}
 	for _, key := range sortedKeys(c.secret.Data) {
 		if err := checkDataKey(key); err != nil {
 			c.add(DataKeyInvalid, nowhere("", "data"), "The data key %q cannot be used: %v.", key, err)
@@ -117,6 +115,12 @@ func (c *checker) meta() {
 	}
 	if c.secret.Immutable {
 		c.add(Immutable, nowhere("", "immutable"), "The secret is immutable.")
+	}
+}
+
+func (c *checker) size() {
+	if size := dataSize(c.secret.Data); size > MaxBytes && c.concerned() {
+		c.add(TooLarge, nowhere("", "data"), "The values have %d bytes, %d are allowed.", size, MaxBytes)
 	}
 }
 

@@ -13,6 +13,7 @@ type document struct {
 	root    node
 	legacy  bool // a map of entries, without auths
 	entries []entry
+	byKey   map[string][]int // where in entries a key stands
 	// store is credsStore, helpers are the hosts of credHelpers.
 	store   string
 	helpers []member
@@ -82,9 +83,13 @@ func (d *document) addEntries(n node) {
 			}
 			e.fields[name] = field{f.value.text, f.value.at, f.value.kind}
 		}
-		for i := range d.entries {
-			d.entries[i].lost = d.entries[i].lost || d.entries[i].key == e.key
+		if d.byKey == nil {
+			d.byKey = map[string][]int{}
 		}
+		if same := d.byKey[e.key]; len(same) > 0 {
+			d.entries[same[len(same)-1]].lost = true
+		}
+		d.byKey[e.key] = append(d.byKey[e.key], len(d.entries))
 		d.entries = append(d.entries, e)
 	}
 }
