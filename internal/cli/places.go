@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"iter"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 // placeFlags say which namespaces a command writes to.
@@ -36,6 +38,19 @@ func (p *placeFlags) check() error {
 		return usagef(p.cluster.cmd.CommandPath()+" --help", "give one of --namespace, --all-namespaces and --selector")
 	}
 	return nil
+}
+
+// again are the flags that mean the same namespaces in another command.
+func (p *placeFlags) again() string {
+	switch {
+	case p.all:
+		return " --all-namespaces"
+	case p.selector != "":
+		return " --selector " + pullsecret.Quote(p.selector)
+	case len(p.cluster.namespaces) > 0:
+		return " -n " + strings.Join(p.cluster.namespaces, " -n ")
+	}
+	return ""
 }
 
 // several says whether more than one namespace may be meant.

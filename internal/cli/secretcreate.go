@@ -278,11 +278,7 @@ func (c *createFlags) apply(ctx context.Context, e env, k *kube.Cluster, s pulls
 		return err
 	}
 	if o.counts[kube.Created] > 0 {
-		where := ""
-		if len(c.places.cluster.namespaces) > 0 {
-			where = " -n " + strings.Join(c.places.cluster.namespaces, " -n ")
-		}
-		fmt.Fprintf(e.stderr, "Next: %s secret use %s --serviceaccount default%s\n", e.called(), s.Name, where)
+		fmt.Fprintf(e.stderr, "Next: %s secret use %s --serviceaccount default%s\n", e.called(), s.Name, c.places.again())
 	}
 	return o.error()
 }

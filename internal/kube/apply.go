@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -23,23 +22,6 @@ const (
 	Changed   Result = "changed"
 	Unchanged Result = "unchanged"
 )
-
-// wire is a Secret as it is applied: only what Fairlead says of it.
-type wire struct {
-	APIVersion string            `json:"apiVersion"`
-	Kind       string            `json:"kind"`
-	Metadata   wireMeta          `json:"metadata"`
-	Type       string            `json:"type"`
-	Immutable  bool              `json:"immutable,omitempty"`
-	Data       map[string][]byte `json:"data"`
-}
-
-type wireMeta struct {
-	Namespace   string            `json:"namespace"`
-	Name        string            `json:"name"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
 
 // Apply makes a cluster's secret like s, by a server-side apply as Manager:
 // what it applied before and does not any more goes, what others keep stays.
@@ -62,13 +44,7 @@ func (c *Cluster) Apply(ctx context.Context, s pullsecret.Secret, force bool) (R
 	default:
 		return "", err
 	}
-	body, err := json.Marshal(wire{
-		"v1", "Secret", wireMeta{s.Namespace, s.Name, s.Labels, s.Annotations}, s.Type, s.Immutable, s.Data,
-	})
-	if err != nil {
-		return "", t.fail(Invalid, err, "check its labels", "%s cannot be written", t)
-	}
-	r := c.core.Patch(types.ApplyPatchType).Namespace(s.Namespace).Resource("secrets").Name(s.Name).Param("fieldManager", Manager).Body(body)
+	r := c.core.Patch(types.ApplyPatchType).Namespace(s.Namespace).Resource("secrets").Name(s.Name).Param("fieldManager", Manager).Body(s.JSON())
 	if force {
 		r.Param("force", "true")
 	}

@@ -383,3 +383,22 @@ func firstNamespace(t *testing.T, k *kube.Cluster) (string, error) {
 	}
 	return "", nil
 }
+
+// TestWriteOnly: the rights that the document names are enough: who may write
+// secrets need not be allowed to read them.
+func TestWriteOnly(t *testing.T) {
+	t.Parallel()
+	ns := harness.Cluster(t).Namespace(t)
+	k := open(t, ns.User("- apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [patch, create]").Kubeconfig)
+	apply(t, k, secret(ns.Name, "regcred"), kube.Created)
+	apply(t, k, secret(ns.Name, "regcred"), kube.Changed) // it cannot know
+	k = open(t, ns.User("- apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [patch]").Kubeconfig)
+	var f *kube.Forbidden
+	if _, err := k.Apply(t.Context(), secret(ns.Name, "other"), false); !errors.As(err, &f) || f.Verb != "create" {
+		t.Errorf("without create: %v", err)
+	}
+	k = open(t, ns.User("- apiGroups: [\"\"]\n  resources: [serviceaccounts]\n  verbs: [get, patch]").Kubeconfig)
+	if got, err := k.Use(t.Context(), ns.Name, "default", "regcred"); err != nil || got != kube.Changed {
+		t.Errorf("use: %q %v", got, err)
+	}
+}
