@@ -51,7 +51,7 @@ func (g generator) image() string {
 func (g generator) key(repository string) string {
 	domain, path, _ := strings.Cut(repository, "/")
 	switch {
-	case domain == "docker.io" && g.chance(40):
+	case (domain == "docker.io" || !strings.ContainsAny(domain, ".:")) && g.chance(40):
 		domain, path = "index.docker.io", ""
 	case g.chance(30):
 		domain, path = pick(g, hosts...)+pick(g, ports...), pick(g, paths...)
