@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fairlead": program, "kubectl-fairlead": program,
+		"fairlead": program, "kubectl-fairlead": program, "docker-credential-fairlead": program,
 		"stubborn": stubborn,
 
 		"docker": fakeClient, "podman": fakeClient, "docker-credential-fake": fakeHelper,

@@ -67,21 +67,19 @@ func newContextUse(e env) *cobra.Command {
 		Args:              exactly(1, "one context"),
 		ValidArgsFunction: completeContexts(e),
 	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		l, err := readLogins(e)
-		if err != nil {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return changeLogins(cmd.Context(), e, func(l *logins) error {
+			c := l.find(args[0])
+			if c == nil {
+				return noContext(args[0])
+			}
+			l.Current = c.Name
+			if err := l.write(); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(e.stdout, "Commands talk to %s.\n", c.Server)
 			return err
-		}
-		c := l.find(args[0])
-		if c == nil {
-			return noContext(args[0])
-		}
-		l.Current = c.Name
-		if err := l.write(); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(e.stdout, "Commands talk to %s.\n", c.Server)
-		return err
+		})
 	}
 	return cmd
 }
@@ -107,7 +105,8 @@ func newLogout(e env) *cobra.Command {
 		Use:   "logout [CONTEXT]",
 		Short: "Forget the token of the current context, or of another",
 		Long: `Forget the token of the current context, or of the one that is named, and the
-context with it. The token itself stays good: fairlead token rm ends it.`,
+context with it. The token itself stays good: fairlead token rm ends it.
+Short-lived tokens that docker-credential-fairlead made with it are revoked.`,
 		Example: `  fairlead logout
   fairlead logout local`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -128,12 +127,25 @@ context with it. The token itself stays good: fairlead token rm ends it.`,
 	return cmd
 }
 
-// logOut forgets a context; the current one for "".
-func logOut(ctx context.Context, e env, name string) error {
-	l, err := readLogins(e)
-	if err != nil {
+// signOut forgets a context with its token, and ends the short-lived ones. The
+// caller holds the lock, and writes.
+func (l *logins) signOut(ctx context.Context, e env, c login) error {
+	if err := endLeases(ctx, e, c); err != nil {
 		return err
 	}
+	if err := c.erase(ctx); err != nil {
+		return err
+	}
+	l.drop(c.Name)
+	return nil
+}
+
+// logOut forgets a context; the current one for "".
+func logOut(ctx context.Context, e env, name string) error {
+	return changeLogins(ctx, e, func(l *logins) error { return l.logOut(ctx, e, name) })
+}
+
+func (l *logins) logOut(ctx context.Context, e env, name string) error {
 	if name == "" {
 		if name = l.Current; name == "" {
 			return &hintError{errors.New("nobody is signed in"), "fairlead context list"}
@@ -144,10 +156,9 @@ func logOut(ctx context.Context, e env, name string) error {
 		return noContext(name)
 	}
 	server := c.Server
-	if err := c.erase(ctx); err != nil {
+	if err := l.signOut(ctx, e, *c); err != nil {
 		return failed("sign out", err)
 	}
-	l.drop(name)
 	if err := l.write(); err != nil {
 		return err
 	}

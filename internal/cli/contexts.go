@@ -154,6 +154,15 @@ func (l *logins) drop(name string) {
 	}
 }
 
+// helperOf names the helper that keeps a login's token. Our own would ask
+// itself for it without end.
+func helperOf(name string) (credhelper.Helper, error) {
+	if name == programFairlead {
+		return credhelper.Helper{}, errors.New(programCredential + " hands out what a login keeps, and keeps nothing itself: name another credential helper, or none")
+	}
+	return credhelper.New(name)
+}
+
 // key is what a credential helper keeps the token under. It differs from
 // docker's own key of the same host.
 func (c login) key() string { return c.Server + "/fairlead/" + c.Name }
@@ -164,7 +173,7 @@ func (c login) store(ctx context.Context, value string) (login, error) {
 		c.Token = value
 		return c, nil
 	}
-	h, err := credhelper.New(c.CredentialHelper)
+	h, err := helperOf(c.CredentialHelper)
 	if err != nil {
 		return c, err
 	}
@@ -177,7 +186,7 @@ func (c login) value(ctx context.Context) (string, error) {
 	if c.CredentialHelper == "" {
 		return c.Token, nil
 	}
-	h, err := credhelper.New(c.CredentialHelper)
+	h, err := helperOf(c.CredentialHelper)
 	if err != nil {
 		return "", err
 	}
@@ -193,7 +202,7 @@ func (c login) erase(ctx context.Context) error {
 	if c.CredentialHelper == "" {
 		return nil
 	}
-	h, err := credhelper.New(c.CredentialHelper)
+	h, err := helperOf(c.CredentialHelper)
 	if err != nil {
 		return err
 	}

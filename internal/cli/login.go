@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,7 +16,6 @@ import (
 
 	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/internal/client"
-	"fairlead.dev/fairlead/internal/credhelper"
 )
 
 // loginFlags are those of login.
@@ -41,7 +41,8 @@ contexts.yaml in the folder fairlead of $XDG_CONFIG_HOME or ~/.config, readable
 by you only, or in a credential helper of docker.
 
 Without a URL, sign in to the current context's server again. With --client,
-docker or podman is signed in, too.`,
+docker or podman is signed in, too; with the credential helper
+docker-credential-fairlead clients use this login instead (docs/cli.md).`,
 		Example: `  fairlead login https://registry.example.com
   fairlead login http://127.0.0.1:5000 --name local --token-file fairlead-data/operator.token
   fairlead token add --quiet | fairlead login https://registry.example.com --name robot
@@ -68,7 +69,7 @@ docker or podman is signed in, too.`,
 		if err := l.read(file, args); err != nil {
 			return err
 		}
-		return failed("sign in", l.run(cmd.Context(), e, file))
+		return failed("sign in", l.run(cmd.Context(), e))
 	}
 	return cmd
 }
@@ -127,7 +128,7 @@ func (l *loginFlags) read(file *logins, args []string) error {
 		return usagef(hint, "give --token-stdin or --token-file, not both")
 	}
 	if l.at.CredentialHelper != "" {
-		if _, err := credhelper.New(l.at.CredentialHelper); err != nil {
+		if _, err := helperOf(l.at.CredentialHelper); err != nil {
 			return usagef(hint, "%w", err)
 		}
 	}
@@ -153,7 +154,7 @@ func (l *loginFlags) again(old login) {
 	l.at.Name, l.at.Server = old.Name, old.Server
 }
 
-func (l *loginFlags) run(ctx context.Context, e env, file *logins) error {
+func (l *loginFlags) run(ctx context.Context, e env) error {
 	value := ""
 	s, err := dial(l.at, func() (string, error) { return value, nil })
 	if err != nil {
@@ -163,29 +164,41 @@ func (l *loginFlags) run(ctx context.Context, e env, file *logins) error {
 	if value, err = l.token(ctx, e); err != nil {
 		return err
 	}
-	who, err := s.api.Whoami(ctx)
-	if err != nil {
-		status, _ := refusal(err)
-		if status == 401 {
-			return withHint(err, "fairlead login "+l.at.Server+", with another token")
-		}
-		return advised(err, s, "context")
-	}
-	stored, err := l.at.store(ctx, value)
+	who, err := greet(ctx, s, l.at)
 	if err != nil {
 		return err
 	}
-	if old := file.find(stored.Name); old != nil && (old.CredentialHelper != stored.CredentialHelper || old.Server != stored.Server) {
-		if err := old.erase(ctx); err != nil {
+	// Before clients sign in: their credential helper may want the lock.
+	if err := changeLogins(ctx, e, func(file *logins) error { return file.keep(ctx, e, l.at, value) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "Signed in to %s as %s; the context is %s.\n", l.at.Server, whoText(who), l.at.Name)
+	return l.signInClients(ctx, e, value)
+}
+
+// greet asks the server who the token of a new login stands for.
+func greet(ctx context.Context, s *session, at login) (v1.Whoami, error) {
+	who, err := s.api.Whoami(ctx)
+	if status, _ := refusal(err); status == http.StatusUnauthorized {
+		return who, withHint(err, "fairlead login "+at.Server+", with another token")
+	}
+	return who, advised(err, s, "context")
+}
+
+// keep writes down a login, which becomes the current one, with its token. The
+// caller holds the lock.
+func (l *logins) keep(ctx context.Context, e env, at login, value string) error {
+	stored, err := at.store(ctx, value)
+	if err != nil {
+		return err
+	}
+	if old := l.find(stored.Name); old != nil && (old.CredentialHelper != stored.CredentialHelper || old.Server != stored.Server) {
+		if err := errors.Join(endLeases(ctx, e, *old), old.erase(ctx)); err != nil {
 			fmt.Fprintln(e.stderr, "warning: the token of before is still in its credential helper: "+err.Error())
 		}
 	}
-	file.put(stored)
-	if err := file.write(); err != nil {
-		return err
-	}
-	fmt.Fprintf(e.stdout, "Signed in to %s as %s; the context is %s.\n", stored.Server, whoText(who), stored.Name)
-	return l.signInClients(ctx, e, value)
+	l.put(stored)
+	return l.write()
 }
 
 // whoText says in a phrase who somebody is.

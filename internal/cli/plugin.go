@@ -14,6 +14,8 @@ const (
 	programFairlead = "fairlead"
 	// programPlugin is what kubectl calls for kubectl fairlead.
 	programPlugin = "kubectl-fairlead"
+	// programCredential is what docker and other clients call for a credential.
+	programCredential = "docker-credential-fairlead"
 )
 
 // programs are what one binary is, by the name that it is called by; any other
@@ -24,6 +26,7 @@ var programs = map[string]func(ctx context.Context, args []string, e env) int{
 		e.program = "kubectl fairlead"
 		return run(ctx, args, e)
 	},
+	programCredential: runCredentialHelper,
 }
 
 // nameOf splits a command line into the program that it means and the rest.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +26,18 @@ import (
 // folder when it is gone.
 func TestServerScripts(t *testing.T) {
 	t.Parallel()
+	commands := map[string]func(*testscript.TestScript, bool, []string){
+		"exit":  exitCode,
+		"serve": serveInBackground,
+		"end":   endServer,
+		"push":  pushImage,
+		"pull":  pullImage,
+
+		"tokenof": tokenOf,
+		"tokenid": tokenID,
+		"ids":     idsIn,
+	}
+	maps.Copy(commands, helperCommands)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/server",
 		Setup: func(e *testscript.Env) error {
@@ -32,17 +45,7 @@ func TestServerScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit":  exitCode,
-			"serve": serveInBackground,
-			"end":   endServer,
-			"push":  pushImage,
-			"pull":  pullImage,
-
-			"tokenof": tokenOf,
-			"tokenid": tokenID,
-			"ids":     idsIn,
-		},
+		Cmds: commands,
 	})
 }
 
