@@ -15,16 +15,7 @@ import (
 // docker starts a daemon of the test's own and gives its client.
 func docker(t *testing.T, home *harness.Home) *harness.Tool {
 	t.Helper()
-	// Beside the home: a socket's path may have 107 characters only.
-	dir, err := os.MkdirTemp("", "fld")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("clearing up after dockerd: %v", err)
-		}
-	})
+	dir := short(t)
 	sock := "unix://" + filepath.Join(dir, "sock")
 	home.Setenv("DOCKER_BUILDKIT", "0") // no plugin is needed to build FROM scratch
 	client := home.Tool("docker", "-H", sock)
@@ -34,6 +25,22 @@ func docker(t *testing.T, home *harness.Home) *harness.Tool {
 		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--bridge=none",
 		"--insecure-registry", "127.0.0.0/8", "--log-level", "warn")
 	return client
+}
+
+// short gives a folder beside the home: a socket's path may have 107
+// characters only, and podman's runroot 50.
+func short(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fld")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("clearing up after a client: %v", err)
+		}
+	})
+	return dir
 }
 
 // daemon runs a program until the test ends. If it ends by itself before it

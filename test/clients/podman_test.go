@@ -11,7 +11,7 @@ import (
 func podman(t *testing.T, home *harness.Home) *harness.Tool {
 	t.Helper()
 	// vfs: no mounts, so that it runs where overlay does not.
-	tool := home.Tool("podman", "--root", home.Path("images"), "--runroot", home.Path("run/podman"), "--tmpdir", home.Path("run/libpod"),
+	tool := home.Tool("podman", "--root", home.Path("images"), "--runroot", short(t), "--tmpdir", home.Path("run/libpod"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none")
 	if !tool.Works("info") {
 		harness.Unavailable(t, "this machine cannot run podman: %s", tool.Fails(nil, "info"))
