@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,5 +50,39 @@ func TestWhyDocs(t *testing.T) {
 		if !bytes.Contains(text, []byte("`"+c+"`")) {
 			t.Errorf("docs/why.md does not explain %s", c)
 		}
+	}
+}
+
+// TestFixesCanBePasted: every command of ours that a verdict proposes is one
+// that there is, with flags and arguments that it takes.
+func TestFixesCanBePasted(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, r := range diagnosistest.Rows() {
+		for _, v := range diagnosis.Diagnose(r.Evidence).Verdicts {
+			for _, s := range v.Fix {
+				for _, line := range s.Run {
+					line, _, _ = strings.Cut(line, " | ")
+					args := words(line)
+					if args[0] != "fairlead" {
+						continue
+					}
+					n++
+					cmd, rest, err := newRoot(env{}).Find(args[1:])
+					if err == nil {
+						err = cmd.ParseFlags(rest)
+					}
+					if err == nil {
+						err = cmd.ValidateArgs(cmd.Flags().Args())
+					}
+					if err != nil {
+						t.Errorf("%s: %q: %v", r.Name, line, err)
+					}
+				}
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d commands were looked at", n)
 	}
 }

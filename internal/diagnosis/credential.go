@@ -17,15 +17,11 @@ func (v *view) denied() bool {
 			return true
 		case NotFound:
 			// Many registries say "not found" to whoever may not know.
-			return len(v.said.Matches) == 0 && v.symptom != SawNotFound && v.symptom != NoSymptom && v.symptom != SawBackOff
+			return len(v.said.Matches) == 0 && v.symptom.denies()
 		}
 		return false
 	}
-	switch v.symptom {
-	case SawNoCredential, SawUnauthorized, SawForbidden:
-		return true
-	}
-	return false
+	return v.symptom.denies()
 }
 
 // refusedWithCredential: the kubelet finds credentials, and none of them
@@ -44,14 +40,13 @@ func refusedWithCredential(v *view) *Verdict {
 	}
 	i := len(v.said.Matches) - 1
 	m := v.said.Matches[i]
-	a, ok := v.attempt(i)
 	out := &Verdict{Cause: WrongPassword, Sentence: fmt.Sprintf("The registry %s refuses the credential of %s: the password is wrong, or was changed.", v.host(), entryOf(m.Source, m.Key))}
-	if ok && a.Outcome == Forbidden || !ok && v.symptom == SawForbidden {
+	if v.signedIn(i) {
 		out = &Verdict{Cause: ScopeMissing, Sentence: fmt.Sprintf("The credential of %s is known to %s, and may not pull %s.", entryOf(m.Source, m.Key), v.host(), v.image.Path)}
 		out.Fix = []Step{{Say: fmt.Sprintf("Let the user %q pull %s, or use a credential that may:", m.Username, v.image.Path), Run: v.create(nameOf(m.Source), m.Username).Run}}
+		v.mayNotBe(out)
 	} else {
-		s := v.create(nameOf(m.Source), m.Username)
-		out.Fix = []Step{{"Write the present password into the secret:", s.Run}}
+		out.Fix = []Step{{"Write the present password into the secret:", v.create(nameOf(m.Source), m.Username).Run}}
 	}
 	v.complete(out, i)
 	return out
@@ -62,6 +57,11 @@ func nameOf(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
 // complete adds what the registry answered, and what mends the pod.
 func (v *view) complete(out *Verdict, i int) {
+	for j := len(v.said.Matches) - 1; j >= 0; j-- { // the one that is judged comes first
+		if a, ok := v.attempt(j); ok && j != i {
+			out.Evidence = append([]string{v.tried(a)}, out.Evidence...)
+		}
+	}
 	if a, ok := v.attempt(i); ok {
 		out.Evidence = append([]string{v.tried(a)}, out.Evidence...)
 	}
@@ -84,7 +84,7 @@ func recorded(v *view, i int) *Verdict {
 	if r.Description != "" {
 		name = fmt.Sprintf("The token %s (%s) of %s", r.ID, r.Description, entryOf(m.Source, m.Key))
 	}
-	renew := Step{"Put a new token into the secret:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}
+	renew := Step{"Put a new token into the secret:", v.withToken(nameOf(m.Source))}
 	switch {
 	case !r.Revoked.IsZero():
 		by := ""
@@ -97,13 +97,13 @@ func recorded(v *view, i int) *Verdict {
 	case !r.Rotated.IsZero() && !v.allows(i):
 		return &Verdict{
 			Cause: TokenRotated, Sentence: fmt.Sprintf("%s was rotated at %s, and the secret holds a former value.", name, stamp(r.Rotated)),
-			Evidence: []string{"the record of " + r.Server}, Fix: []Step{{"Put the present value into the secret:", []string{v.make(nameOf(m.Source)) + " --token=" + r.ID}}},
+			Evidence: []string{"the record of " + r.Server}, Fix: []Step{{"Put the present value into the secret:", v.write(nameOf(m.Source), " --token="+r.ID, "fairlead token get --quiet "+r.ID)}},
 		}
 	case r.Lacks != "":
 		return &Verdict{
 			Cause: ScopeMissing, Sentence: fmt.Sprintf("%s does not open %s: %s.", name, v.image.Path, r.Lacks),
 			Evidence: []string{"the record of " + r.Server + ": it opens " + r.Reach},
-			Fix:      []Step{{"Put a token into the secret that does:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}},
+			Fix:      []Step{{"Put a token into the secret that does:", v.withToken(nameOf(m.Source))}},
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func answered(v *view, i int) *Verdict {
 		}
 		return &Verdict{
 			Cause: cause, Sentence: fmt.Sprintf("The token of %s has ended: %s.", entryOf(m.Source, m.Key), x.Message),
-			Fix: []Step{{"Put a new token into the secret:", []string{v.make(nameOf(m.Source)) + " --new-token --expires 90d"}}},
+			Fix: []Step{{"Put a new token into the secret:", v.withToken(nameOf(m.Source))}},
 		}
 	}
 	return nil
@@ -138,6 +138,12 @@ func answered(v *view, i int) *Verdict {
 func (v *view) allows(i int) bool {
 	a, _ := v.attempt(i)
 	return a.Outcome != Unauthorized
+}
+
+// signedIn says that the registry took the password, and refused the image.
+func (v *view) signedIn(i int) bool {
+	a, ok := v.attempt(i)
+	return ok && a.Outcome == Forbidden || !ok && v.symptom == SawForbidden
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
@@ -154,6 +160,9 @@ func misread(v *view, i int) *Verdict {
 		elsewhere := f.Rule == pullsecret.CredentialsElsewhere && m.Username == "" && m.Password == ""
 		if !known || f.Entry != m.Key && !elsewhere {
 			continue
+		}
+		if (c == ShellDollar || c == NewlineInPass) && v.signedIn(i) {
+			continue // what is odd about the password is right
 		}
 		out := &Verdict{Cause: c, Sentence: sentenceOf(c, m)}
 		v.tell(out, s, f)

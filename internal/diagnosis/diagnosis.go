@@ -68,7 +68,7 @@ func look(e *Evidence, c Container, ring *keyring.Ring) *view {
 	if v.imageErr == nil {
 		v.said = ring.Explain(v.image)
 	}
-	v.symptom, v.text = symptomOf(c, e.Pod.Events)
+	v.symptom, v.text = e.Pod.symptomIn(c)
 	v.answer, v.asked = e.Answers[c.Image]
 	if _, network := networkCauses[v.symptom]; v.asked && v.down() && !network && v.symptom.telling() {
 		// The node reaches the registry, and whoever asks here does not.
@@ -83,8 +83,8 @@ type rule func(*view) *Verdict
 // rules, in the order in which one cause hides the next: what the kubelet
 // never gets past comes first.
 var rules = []rule{
-	runs, neverPull, badReference, malformed, singleLabel, network, pullsNow, rateLimited,
-	wrongPlatform, refusedWithCredential, refusedWithout, notFound, registryFault,
+	runs, neverPull, badReference, malformed, singleLabel, officialName, network, rateLimited,
+	platformUnknown, outOfReach, pullsNow, wrongPlatform, refusedWithCredential, refusedWithout, notFound, registryFault,
 }
 
 // verdict is the first rule that knows.
@@ -118,6 +118,20 @@ func (v *view) beside(out *Verdict) {
 	}
 	if v.symptom != NoSymptom && v.text != "" {
 		out.Evidence = append(out.Evidence, "the node said: "+clip(v.text))
+	}
+	v.besideAbsent(out)
+}
+
+// besideAbsent notes the secrets that the pod names and that are not there,
+// where they are not the cause: they may be the next one.
+func (v *view) besideAbsent(out *Verdict) {
+	if out.Cause == SecretAbsent {
+		return
+	}
+	for _, n := range v.Secrets {
+		if !n.Found && n.Unreadable == "" {
+			out.Notes = append(out.Notes, fmt.Sprintf("%s: the pod also names the secret %q, which is not in the namespace %s", SecretAbsent, n.Name, v.Pod.Namespace))
+		}
 	}
 }
 

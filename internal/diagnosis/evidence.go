@@ -91,6 +91,10 @@ type Container struct {
 	Reason, Message string
 }
 
+// Pulled says that it has its image. One that ran, and is to run again, may
+// have to pull once more, and fail.
+func (c Container) Pulled() bool { return c.Running && !failsToPull(c.Reason) }
+
 // Event is what the kubelet or another said about the pod, newest last.
 type Event struct {
 	Reason, Message, Component string

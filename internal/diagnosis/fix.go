@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 // on is " -n NAMESPACE", or nothing where none is known.
@@ -42,14 +44,57 @@ func (v *view) server() string {
 
 // create is the step that makes, or mends, a secret for the image's registry.
 func (v *view) create(name, user string) Step {
-	line := v.make(name)
 	if v.answer.Fairlead {
-		return Step{"Make it with a token of the registry:", []string{line + " --new-token --expires 90d"}}
+		return Step{"Make it with a token of the registry:", v.withToken(name)}
 	}
 	if user == "" {
 		user = "USER"
 	}
-	return Step{"Make it; the password is asked for, or read from a pipe:", []string{line + " --server " + quote(v.server()) + " --username " + quote(user)}}
+	return Step{"Make it; the password is asked for, or read from a pipe:", v.withPassword(name, v.server(), user)}
+}
+
+// withToken are the lines that put a new token of our registry into a secret.
+func (v *view) withToken(name string) []string {
+	return v.write(name, " --new-token --expires 90d", "fairlead token add --expires 90d --quiet")
+}
+
+// withPassword are the lines that put an entry with a password into a secret.
+func (v *view) withPassword(name, server, user string) []string {
+	if !v.holdsMore(name) {
+		return []string{v.make(name) + " --server " + quote(server) + " --username " + quote(user)}
+	}
+	return v.keeping(name, "docker --config . login "+quote(server)+" --username "+quote(user))
+}
+
+// write are the lines that put a token into a secret: by the flags of secret
+// create, or as the command prints it.
+func (v *view) write(name, flags, command string) []string {
+	if !v.holdsMore(name) {
+		return []string{v.make(name) + flags}
+	}
+	return v.keeping(name, command+" | docker --config . login "+quote(v.server())+" --username token --password-stdin")
+}
+
+// holdsMore says that a secret of the pod has several entries. secret create
+// writes the whole of it: what it is not given is gone.
+func (v *view) holdsMore(name string) bool {
+	n := 0
+	for _, e := range v.said.Entries {
+		if s, ok := v.named(e.Source); ok && s.Name == name && s.Type == pullsecret.TypeConfigJSON {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// keeping are the lines that sign in and leave the secret's other entries as
+// they are.
+func (v *view) keeping(name, login string) []string {
+	return []string{
+		"kubectl" + v.on() + " get secret " + quote(name) + ` -o jsonpath='{.data.\.dockerconfigjson}' | base64 -d > config.json`,
+		login,
+		v.make(name) + " --from-docker-config=config.json",
+	}
 }
 
 // make is the command that makes a secret, or mends one: what is there was
@@ -93,7 +138,22 @@ func (v *view) reference(name string) Step {
 
 // ownList says that the pod's list was not copied from its account.
 func (v *view) ownList() bool {
-	return len(v.Pod.PullSecrets) > 0 && (v.Account == nil || !slices.Equal(v.Pod.PullSecrets, v.Account.PullSecrets))
+	return len(v.Pod.PullSecrets) > 0 && (v.Account == nil || !slices.Equal(v.Pod.PullSecrets, v.Account.PullSecrets) && !v.copiedBefore())
+}
+
+// copiedBefore says that the pod's list is what the account's was when the pod
+// was made: names were added to the account's since.
+func (v *view) copiedBefore() bool {
+	a := v.Account
+	if a == nil || v.Pod.Template || len(v.Pod.PullSecrets) >= len(a.PullSecrets) {
+		return false
+	}
+	for _, name := range v.Pod.PullSecrets {
+		if !slices.Contains(a.PullSecrets, name) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(a.ListOwners, func(o FieldOwner) bool { return o.At.After(v.Pod.Created) })
 }
 
 // recreate is the step that makes the pod anew, for what is fixed only when a
@@ -124,4 +184,13 @@ func (v *view) heals() Step {
 		return Step{Say: "Apply the workload."}
 	}
 	return Step{Say: "The pod heals by itself at the kubelet's next retry, at most 5 minutes later."}
+}
+
+// healsAfter is heals, once something is over.
+func (v *view) healsAfter(what string) Step {
+	s := v.heals()
+	if s.Say != "" && !v.Pod.Template {
+		s.Say = "When " + what + " is over, t" + s.Say[1:]
+	}
+	return s
 }

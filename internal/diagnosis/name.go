@@ -61,6 +61,10 @@ func singleLabel(v *view) *Verdict {
 	if !ok || strings.ContainsAny(first, ".:") {
 		return nil
 	}
+	fix := func(want string) []Step {
+		return []Step{{Say: fmt.Sprintf("Write the registry's full name or its port before the image (%s/%s), and the same as the secret's key.", want, rest)}}
+	}
+	anyHost := first + ".example.com, or " + first + ":5000"
 	for _, e := range v.said.Entries {
 		key := strings.TrimPrefix(strings.TrimPrefix(e.Key, "https://"), "http://")
 		h, _, _ := strings.Cut(key, "/")
@@ -69,16 +73,43 @@ func singleLabel(v *view) *Verdict {
 		}
 		want := h
 		if h == first {
-			want = first + ".example.com, or " + first + ":5000"
+			want = anyHost
 		}
 		return &Verdict{
 			Cause:    SingleLabel,
 			Sentence: fmt.Sprintf("%q has neither a dot nor a port, so it is no host: the image is read as %s, on Docker Hub.", first, v.image.Repository()),
 			Evidence: []string{entryOf(e.Source, e.Key) + " was meant for it"},
-			Fix:      []Step{{Say: fmt.Sprintf("Write the registry's full name or its port before the image (%s/%s), and the same as the secret's key.", want, rest)}},
+			Fix:      fix(want),
+		}
+	}
+	if strings.Contains(rest, "/") {
+		return &Verdict{
+			Cause:    SingleLabel,
+			Sentence: fmt.Sprintf("%q has neither a dot nor a port, so it is no host: the image is read as %s, on Docker Hub, where no name has three parts.", first, v.image.Repository()),
+			Fix:      fix(anyHost),
 		}
 	}
 	return nil
+}
+
+// officialName: Docker Hub's images without a namespace are public, all of
+// them; what is not there it refuses as if it were private.
+func officialName(v *view) *Verdict {
+	if v.imageErr != nil || v.image.Domain != "docker.io" || !strings.HasPrefix(v.image.Path, "library/") || !v.denied() {
+		return nil
+	}
+	if !v.asked && v.symptom != SawForbidden || v.asked && v.effective().Outcome != Forbidden {
+		return nil
+	}
+	out := &Verdict{
+		Cause:    NotFoundThere,
+		Sentence: fmt.Sprintf("Docker Hub has no image %s: those without a namespace are public, and it answers for what is not there as if it were private.", strings.TrimPrefix(v.image.Path, "library/")),
+		Fix:      []Step{{Say: "Look at the spelling, and whether a registry or a namespace is missing before the name."}},
+	}
+	if v.asked {
+		out.Evidence = []string{v.tried(v.effective())}
+	}
+	return out
 }
 
 // failed says that the pull fails, by the registry's word or by the node's.
@@ -113,9 +144,18 @@ func notFound(v *view) *Verdict {
 		out.Fix = append(out.Fix, Step{Say: "Look at the spelling of the repository and the tag, or push the image."})
 	}
 	if v.answer.Fairlead {
-		out.Fix = append(out.Fix, Step{"What is there:", []string{"fairlead image list " + quote(v.image.Path)}})
+		out.Fix = append(out.Fix, Step{"What is there:", []string{"fairlead image list --restrict " + quote(v.image.Path)}})
 	}
 	return out
+}
+
+// platformUnknown: which platform the node has could not be read, so the
+// registry was asked for none; the node's own words count.
+func platformUnknown(v *view) *Verdict {
+	if v.Node != nil || v.symptom != SawNoPlatform || !v.asked || v.effective().Outcome != Pulls {
+		return nil
+	}
+	return v.platform(v.effective())
 }
 
 func wrongPlatform(v *view) *Verdict {
@@ -123,6 +163,10 @@ func wrongPlatform(v *view) *Verdict {
 	if a.Outcome != NoPlatform && (v.asked || v.symptom != SawNoPlatform) {
 		return nil
 	}
+	return v.platform(a)
+}
+
+func (v *view) platform(a Attempt) *Verdict {
 	node, has := "the node", "another platform"
 	switch {
 	case v.Node != nil && v.Node.Name == "":
@@ -145,9 +189,18 @@ func wrongPlatform(v *view) *Verdict {
 	if v.Node != nil {
 		platform = v.Node.OS + "/" + v.Node.Architecture
 	}
-	out.Fix = []Step{{"Build it for the node's platform as well, and push it:", []string{"docker buildx build --platform " + platform + " -t " + quote(v.c.Image) + " --push ."}}}
+	out.Fix = []Step{{"Build it for the node's platform as well, and push it:", []string{"docker buildx build --platform " + platform + " -t " + quote(v.tagged()) + " --push ."}}}
 	if len(a.Platforms) > 0 {
 		out.Fix = append(out.Fix, Step{Say: fmt.Sprintf("Or choose nodes that fit: nodeSelector: {kubernetes.io/arch: %s}.", a.Platforms[0].Architecture)})
 	}
 	return out
+}
+
+// tagged is the image's name to push to: a digest cannot be chosen.
+func (v *view) tagged() string {
+	if v.image.Digest == "" {
+		return v.c.Image
+	}
+	name, _, _ := strings.Cut(v.c.Image, "@")
+	return name
 }

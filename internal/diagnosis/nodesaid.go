@@ -8,7 +8,7 @@ import (
 
 // runs: a container that ran has its image.
 func runs(v *view) *Verdict {
-	if !v.c.Running {
+	if !v.c.Pulled() {
 		return nil
 	}
 	return &Verdict{Sentence: "The image was pulled: the " + string(v.c.Kind) + " has run."}
@@ -131,7 +131,11 @@ func pullsNow(v *view) *Verdict {
 	}
 	out := Verdict{Sentence: "It pulls.", Evidence: []string{v.tried(a)}, Notes: v.orderNotes()}
 	if v.Pod.Template || v.symptom == NoSymptom {
+		v.unscheduled(&out)
 		return &out
+	}
+	if v.symptom == SawUnauthorized && len(v.said.Matches) == 0 {
+		out.Notes = append(out.Notes, "the node was refused with a credential that no secret of the pod holds now; if it goes on, it is one of the node's own: its config.json, or a credential provider")
 	}
 	out.Cause = BackOffOnly
 	out.Sentence = "What stopped it is mended: it would pull now, and the kubelet waits for its next retry."
@@ -165,20 +169,41 @@ func (v *view) orderNotes() []string {
 	return slices.Compact(notes)
 }
 
+// rateLimited: the limit is one of addresses as well, so that the node may be
+// turned away where whoever asks here is not.
 func rateLimited(v *view) *Verdict {
 	a := v.effective()
-	if a.Outcome != RateLimited && (v.asked || v.symptom != SawRateLimit) {
+	if a.Outcome != RateLimited && (v.symptom != SawRateLimit || v.asked && a.Outcome != Pulls) {
 		return nil
 	}
 	out := &Verdict{Cause: RateLimit, Sentence: "The registry " + v.host() + " has had too many requests from this address or account, and asks to wait."}
 	if v.asked {
 		out.Evidence = []string{v.tried(a)}
 	}
+	if a.Outcome != RateLimited {
+		out.Sentence = "The registry " + v.host() + " has had too many requests from the node's address or account, and asks it to wait."
+	}
+	copied := "Keep a copy of the image in a registry of your own, and name that."
 	if len(v.said.Matches) == 0 {
 		out.Fix = append(out.Fix, Step{Say: "Pull with an account: signed-in pulls are counted apart, and more are allowed."}, v.create(v.secretName(), ""), v.reference(v.secretName()))
+		copied = "Or k" + copied[1:]
 	}
-	out.Fix = append(out.Fix, Step{Say: "Or keep a copy of the image in a registry of your own, and name that."}, v.heals())
+	out.Fix = append(out.Fix, Step{Say: copied}, v.healsAfter("the limit"))
 	return out
+}
+
+// unscheduled notes that nothing pulls yet.
+func (v *view) unscheduled(out *Verdict) {
+	if v.Pod.Template || v.Pod.Name == "" || v.Pod.NodeName != "" {
+		return
+	}
+	out.Sentence = "It would pull, but the pod has no node yet."
+	for i := len(v.Pod.Events) - 1; i >= 0; i-- {
+		if e := v.Pod.Events[i]; e.Reason == "FailedScheduling" {
+			out.Evidence = append(out.Evidence, "the scheduler said: "+clip(e.Message))
+			return
+		}
+	}
 }
 
 func registryFault(v *view) *Verdict {
@@ -204,8 +229,29 @@ func (v *view) couldNotTell() Verdict {
 	if v.symptom == NoSymptom && !v.asked {
 		out.Sentence = "Nothing has failed yet, and the registry was not asked."
 	}
+	if !v.asked {
+		out.Evidence = v.replayed()
+	}
 	if v.asked {
 		out.Evidence = []string{v.tried(v.effective())}
+	}
+	return out
+}
+
+// replayed says what the kubelet would sign in with.
+func (v *view) replayed() []string {
+	if v.imageErr != nil || v.said.Err != nil {
+		return nil
+	}
+	var out []string
+	for _, m := range v.said.Matches {
+		out = append(out, fmt.Sprintf("the kubelet would sign in with %s (user %q)", entryOf(m.Source, m.Key), m.Username))
+	}
+	if len(out) == 0 && len(v.unreadable()) == 0 {
+		out = []string{"the kubelet has no credential for " + v.image.Repository() + ", and would ask without one"}
+		if h := v.said.Hint; h != nil {
+			out = append(out, lower(h.Detail))
+		}
 	}
 	return out
 }

@@ -14,7 +14,7 @@ func refusedWithout(v *view) *Verdict {
 	if !v.denied() || len(v.said.Matches) > 0 || v.imageErr != nil {
 		return nil
 	}
-	for _, r := range []rule{plugin, absent, skipped, noEntries, wrongKey, listOfPod, listOfAccount, notReferenced} {
+	for _, r := range []rule{absent, unread, skipped, noEntries, wrongKey, listOfPod, listOfAccount, notReferenced, plugin} {
 		if out := r(v); out != nil {
 			v.withoutEvidence(out)
 			return out
@@ -25,6 +25,7 @@ func refusedWithout(v *view) *Verdict {
 		Sentence: fmt.Sprintf("The registry %s wants a credential for %s, and %s.", v.host(), v.image.Path, v.noneGiven()),
 		Fix:      []Step{v.create(v.secretName(), ""), v.reference(v.secretName()), v.recreate()},
 	}
+	v.mayNotBe(out)
 	v.withoutEvidence(out)
 	return out
 }
@@ -46,7 +47,7 @@ func plugin(v *view) *Verdict {
 	}
 	if v.Node != nil {
 		for name, n := range v.Node.PluginErrors {
-			if n > 0 {
+			if n > 0 && v.serves(name) {
 				out.Evidence = append(out.Evidence, fmt.Sprintf("the plugin %s of the node %s has failed %d times (kubelet_credential_provider_plugin_errors_total)", name, v.Node.Name, n))
 			}
 		}
@@ -62,6 +63,62 @@ func plugin(v *view) *Verdict {
 		{Say: "A plugin that takes service accounts' tokens needs the nodes to have the verb request-serviceaccounts-token-audience on its audience; its apiVersion must be credentialprovider.kubelet.k8s.io/v1."},
 	}
 	return out
+}
+
+// clouds are what the hosts end with that a cloud's own plugin is for.
+var clouds = map[string]string{
+	"ecr-credential-provider": ".amazonaws.com",
+	"acr-credential-provider": ".azurecr.io",
+	"auth-provider-gcp":       ".pkg.dev",
+	"gcr-credential-provider": ".pkg.dev",
+}
+
+// serves says that a plugin may be for the image's registry. Its counter does
+// not tell for which it failed.
+func (v *view) serves(plugin string) bool {
+	end, known := clouds[plugin]
+	return !known || strings.HasSuffix(bare(v.host()), end) || end == ".pkg.dev" && strings.HasSuffix(bare(v.host()), "gcr.io")
+}
+
+// unreadable are the secrets of the pod that may not be read from here.
+func (v *view) unreadable() []string {
+	var out []string
+	for _, n := range v.Secrets {
+		if n.Unreadable != "" {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+// unread: which credentials the kubelet has cannot be known.
+func unread(v *view) *Verdict {
+	names := v.unreadable()
+	if len(names) == 0 {
+		return nil
+	}
+	return &Verdict{
+		Cause:    CouldNotTell,
+		Sentence: fmt.Sprintf("The pod names the pull secret %s, which cannot be read from here: whether it fits %s, and what is in it, cannot be told.", strings.Join(names, ", "), v.image.Repository()),
+		Fix:      []Step{{Say: "Ask again as somebody who may read it, or give it with --image and --secret-file."}},
+	}
+}
+
+// outOfReach: without a credential the image can be had here, and the node was
+// refused, with what may stand in a secret that cannot be read.
+func outOfReach(v *view) *Verdict {
+	if !v.asked || len(v.said.Matches) > 0 || v.effective().Outcome != Pulls || !v.symptom.denies() {
+		return nil
+	}
+	return unread(v)
+}
+
+// mayNotBe notes that many registries do not tell what is private from what is
+// not there.
+func (v *view) mayNotBe(out *Verdict) {
+	if v.asked && !v.answer.Fairlead {
+		out.Notes = append(out.Notes, fmt.Sprintf("many registries answer the same for a repository that is not there: look at the spelling of %s as well", v.image.Path))
+	}
 }
 
 // absent: the pod names a secret that its namespace does not have.
@@ -175,11 +232,10 @@ func wrongKey(v *view) *Verdict {
 				user = e.Username
 			}
 		}
-		line := v.make(s.Name) + " --server " + quote(h.Want)
-		if user != "" {
-			line += " --username " + quote(user)
+		if user == "" {
+			user = "USER"
 		}
-		out.Fix[0].Run = []string{line}
+		out.Fix[0].Run = v.withPassword(s.Name, h.Want, user)
 		v.immutable(out, s)
 	}
 	if len(out.Also) == 0 {
@@ -212,18 +268,18 @@ func listOfPod(v *view) *Verdict {
 	if v.Account == nil || len(fit) == 0 || v.Pod.Template && len(v.Pod.PullSecrets) == 0 {
 		return nil
 	}
-	if len(v.Pod.PullSecrets) == 0 {
+	if len(v.Pod.PullSecrets) == 0 || v.copiedBefore() {
 		return &Verdict{
 			Cause:    PatchedAfter,
 			Sentence: fmt.Sprintf("The service account %s names the secret %q, and the pod was made before it did; the list is copied when a pod is made, and never later.", v.Account.Name, fit[0]),
-			Evidence: []string{fmt.Sprintf("the pod's list is empty, the account's is [%s]", strings.Join(v.Account.PullSecrets, ", "))},
+			Evidence: []string{fmt.Sprintf("the pod's list is %s, the account's is %s", listed(v.Pod.PullSecrets), listed(v.Account.PullSecrets))},
 			Fix:      []Step{v.recreate()},
 		}
 	}
 	return &Verdict{
 		Cause:    OwnList,
 		Sentence: fmt.Sprintf("The pod has a list of pull secrets of its own, so the list of its service account %s, which has %q, does not count.", v.Account.Name, fit[0]),
-		Evidence: []string{fmt.Sprintf("the pod's list is [%s], the account's is [%s]", strings.Join(v.Pod.PullSecrets, ", "), strings.Join(v.Account.PullSecrets, ", "))},
+		Evidence: []string{fmt.Sprintf("the pod's list is %s, the account's is %s", listed(v.Pod.PullSecrets), listed(v.Account.PullSecrets))},
 		Fix:      []Step{{Say: fmt.Sprintf("Add {name: %s} to imagePullSecrets of the pod, or take its list away; then:", fit[0])}, v.recreate()},
 	}
 }
@@ -239,7 +295,7 @@ func listOfAccount(v *view) *Verdict {
 		return nil
 	}
 	name := fit[0]
-	if n := len(v.Account.ListOwners); n > 0 && !slices.Contains(v.Account.PullSecrets, name) {
+	if n := len(v.Account.ListOwners); n > 0 && !slices.Contains(v.Account.PullSecrets, name) && !byHand(v.Account.ListOwners[n-1].Manager) {
 		o := v.Account.ListOwners[n-1]
 		return &Verdict{
 			Cause:    ListClobbered,
@@ -259,6 +315,20 @@ func listOfAccount(v *view) *Verdict {
 		}
 	}
 	return nil
+}
+
+// byHand says that a field manager is a tool that a person types: it does not
+// come back and write again.
+func byHand(manager string) bool {
+	return manager == "kubectl" || strings.HasPrefix(manager, "kubectl-") && manager != "kubectl-client-side-apply" || manager == "fairlead"
+}
+
+// listed is a list of names in brackets.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "empty"
+	}
+	return "[" + strings.Join(names, ", ") + "]"
 }
 
 func owners(list []FieldOwner) string {
@@ -295,8 +365,11 @@ func notReferenced(v *view) *Verdict {
 }
 
 func (v *view) noneGiven() string {
-	if v.alone() {
+	switch {
+	case v.alone():
 		return "none was given"
+	case v.Pod.Template && v.Account == nil && len(v.Pod.PullSecrets) == 0:
+		return "the pod names none; what its service account has was not seen"
 	}
 	return "the pod has none"
 }

@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"fairlead.dev/fairlead/internal/pullsecret"
 	"fairlead.dev/fairlead/keyring"
@@ -27,7 +28,7 @@ var findingCauses = map[pullsecret.Rule]Cause{
 // with any.
 func malformed(v *view) *Verdict {
 	if v.said.Err == nil {
-		return nil
+		return v.malformedUnread()
 	}
 	bad := v.ring.Errors()[0]
 	for _, n := range v.Secrets {
@@ -41,6 +42,20 @@ func malformed(v *view) *Verdict {
 		return out
 	}
 	return &Verdict{Cause: Malformed, Sentence: fmt.Sprintf("The kubelet cannot read the secret %s.", bad.Source), Evidence: []string{kubeletSays(bad)}}
+}
+
+// malformedUnread: the node says that a secret does not decode, and it is one
+// that cannot be read from here.
+func (v *view) malformedUnread() *Verdict {
+	names := v.unreadable()
+	if v.symptom != SawBadSecret || len(names) == 0 {
+		return nil
+	}
+	return &Verdict{
+		Cause:    Malformed,
+		Sentence: fmt.Sprintf("The kubelet cannot decode a pull secret of the pod: of those that it names %s cannot be read from here.", strings.Join(names, ", ")),
+		Fix:      []Step{{"As somebody who may read it:", []string{"fairlead secret check " + quote(names[0]) + v.on()}}, v.heals()},
+	}
 }
 
 func (v *view) broken(s pullsecret.Secret, bad *keyring.Error) *Verdict {

@@ -3,6 +3,8 @@ package diagnosis
 import (
 	"regexp"
 	"strings"
+
+	"fairlead.dev/fairlead/keyring"
 )
 
 // Symptom is what a node's own words say about a failed pull.
@@ -40,6 +42,11 @@ func (s Symptom) telling() bool {
 	return true
 }
 
+// denies says that the registry wanted a credential, or another one.
+func (s Symptom) denies() bool {
+	return s == SawNoCredential || s == SawUnauthorized || s == SawForbidden
+}
+
 // words are matched without regard to case, the first row that fits wins.
 // The texts of container runtimes change with every version, so each row asks
 // for as little as tells it apart. containerd 1.x and 2.x say "failed to
@@ -74,17 +81,17 @@ var words = []struct {
 	{SawNoCredential, []string{"failed to fetch anonymous token"}},
 	{SawUnauthorized, []string{"invalid_token"}},
 	{SawUnauthorized, []string{"invalid username/password"}},
-	{SawUnauthorized, []string{"401"}},
+	{SawUnauthorized, []string{" 401"}},
 	{SawUnauthorized, []string{"unauthorized"}},
 	{SawUnauthorized, []string{"authentication required"}},
-	{SawForbidden, []string{"403"}},
+	{SawForbidden, []string{" 403"}},
 	{SawForbidden, []string{"pull access denied"}},
 	{SawForbidden, []string{"denied"}},
 	{SawNotFound, []string{"manifest unknown"}},
 	{SawNotFound, []string{"name unknown"}},
 	{SawNotFound, []string{"repository name not known"}},
 	{SawNotFound, []string{": not found"}},
-	{SawNotFound, []string{"404"}},
+	{SawNotFound, []string{" 404"}},
 	{SawServerError, []string{"unexpected status", " 50"}},
 	{SawServerError, []string{"unexpected http status", " 50"}},
 	{SawServerError, []string{"500 internal server error"}},
@@ -117,23 +124,63 @@ rows:
 // in quotes, digests, the path of a URL.
 var names = regexp.MustCompile(`"[^"\s]*[/:][^"\s]*"|sha256:[0-9a-f]+|/v2/[^\s:"?]+`)
 
+// failsToPull says that a container waits with this reason because of its
+// image. What comes after the pull, such as CreateContainerError, does not
+// count: its "context deadline exceeded" is none of the registry.
+func failsToPull(reason string) bool {
+	switch reason {
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "InvalidImageName", "ErrImageNeverPull":
+		return true
+	}
+	// Since 1.33 a malformed secret's raw text is the reason itself.
+	return SymptomOf(reason) == SawBadSecret
+}
+
+// symptomIn is symptomOf a container of a pod. While an image volume is not
+// pulled the containers wait, with the words about the volume's image: they
+// are the volume's.
+func (p *Pod) symptomIn(c Container) (s Symptom, text string) {
+	if c.Kind == ImageVolume {
+		for _, o := range p.Containers {
+			if s, text := symptomOf(o, p.Events); o.Image != c.Image && mentions(text, c.Image) {
+				return s, text
+			}
+		}
+		return NoSymptom, ""
+	}
+	s, text = symptomOf(c, p.Events)
+	for _, o := range p.Containers {
+		if o.Kind == ImageVolume && mentions(text, o.Image) && !mentions(text, c.Image) {
+			return NoSymptom, ""
+		}
+	}
+	return s, text
+}
+
+// mentions says that a text of the node is about an image.
+func mentions(text, image string) bool {
+	if text == "" || image == "" {
+		return false
+	}
+	if strings.Contains(text, image) {
+		return true
+	}
+	i, err := keyring.ParseImage(image)
+	return err == nil && i.Digest == "" && strings.Contains(text, i.Repository()+":"+i.Tag)
+}
+
 // symptomOf reads what a container waits for and the events about it; text is
 // where it was found.
 func symptomOf(c Container, events []Event) (s Symptom, text string) {
-	switch c.Reason {
-	case "":
+	switch {
+	case !failsToPull(c.Reason):
 		return NoSymptom, ""
-	case "InvalidImageName":
+	case c.Reason == "InvalidImageName":
 		return SawBadName, c.Message
-	case "ErrImageNeverPull":
+	case c.Reason == "ErrImageNeverPull":
 		return SawNeverPull, c.Message
-	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "CreateContainerError":
-	default:
-		// Since 1.33 a malformed secret's raw text is the reason itself.
-		if s := SymptomOf(c.Reason); s == SawBadSecret {
-			return s, c.Reason
-		}
-		return NoSymptom, ""
+	case SymptomOf(c.Reason) == SawBadSecret:
+		return SawBadSecret, c.Reason
 	}
 	if s := SymptomOf(c.Message); s != NoSymptom {
 		return s, c.Message

@@ -80,7 +80,7 @@ func (q Inquiry) Complete(ctx context.Context, e *diagnosis.Evidence) {
 func images(p *diagnosis.Pod) []string {
 	var out []string
 	for _, c := range p.Containers {
-		if !c.Running && !slices.Contains(out, c.Image) {
+		if !c.Pulled() && !slices.Contains(out, c.Image) {
 			out = append(out, c.Image)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
@@ -292,5 +294,44 @@ func TestNoSecretInErrors(t *testing.T) {
 	_, err := k.Apply(t.Context(), s, false)
 	if text := fmt.Sprintf("%v %+v %s", err, s, s); err == nil || strings.Contains(text, "s3cr3t") || strings.Contains(text, "czNjcjN0") {
 		t.Error(text)
+	}
+}
+
+// TestPodOf: what the kubelet says of a container that ran and cannot be
+// pulled again, and of the images of volumes.
+func TestPodOf(t *testing.T) {
+	t.Parallel()
+	waits := func(reason string) corev1.ContainerState {
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
+	}
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
+	for _, c := range []struct {
+		name   string
+		status corev1.ContainerStatus
+		pulled bool
+	}{
+		{"running", corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, ImageID: "x"}, true},
+		{"ended", corev1.ContainerStatus{State: ended, ImageID: "x"}, true},
+		{"crashes", corev1.ContainerStatus{State: waits("CrashLoopBackOff"), LastTerminationState: ended, ImageID: "x"}, true},
+		{"first pull", corev1.ContainerStatus{State: waits("ErrImagePull")}, false},
+		// imagePullPolicy Always, and the credential ended meanwhile.
+		{"restarts", corev1.ContainerStatus{State: waits("ImagePullBackOff"), LastTerminationState: ended, ImageID: "x"}, false},
+		{"restarts, with a malformed secret", corev1.ContainerStatus{State: waits("illegal base64 data at input byte 4"), LastTerminationState: ended, ImageID: "x"}, false},
+	} {
+		c.status.Name = "app"
+		pod := &corev1.Pod{
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{Name: "app", Image: "a.io/b"}},
+				Volumes:    []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "a.io/c"}}}},
+			},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{c.status}},
+		}
+		p := podOf(pod)
+		if app, data := p.Containers[0].Pulled(), p.Containers[1].Pulled(); app != c.pulled || data != c.pulled {
+			t.Errorf("%s: pulled %t and %t, want %t", c.name, app, data, c.pulled)
+		}
+		if stuck(pod) == c.pulled {
+			t.Errorf("%s: stuck %t", c.name, !c.pulled)
+		}
 	}
 }

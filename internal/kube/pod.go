@@ -56,7 +56,23 @@ func podOf(pod *corev1.Pod) diagnosis.Pod {
 			}
 		}
 	}
+	mounted(&p)
 	return p
+}
+
+// mounted: where all containers have what they pull, they have the images of
+// the volumes, too. These have no state of their own.
+func mounted(p *diagnosis.Pod) {
+	for _, c := range p.Containers {
+		if c.Kind == diagnosis.Normal && !c.Pulled() {
+			return
+		}
+	}
+	for i := range p.Containers {
+		if p.Containers[i].Kind == diagnosis.ImageVolume {
+			p.Containers[i].Running = true
+		}
+	}
 }
 
 // addState adds what the kubelet says of a container. One that ended, or has

@@ -196,7 +196,7 @@ func stuck(pod *corev1.Pod) bool {
 		return true
 	}
 	for _, c := range podOf(pod).Containers {
-		if c.Reason != "" && !c.Running {
+		if c.Reason != "" && !c.Pulled() {
 			return true
 		}
 	}

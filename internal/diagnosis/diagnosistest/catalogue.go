@@ -11,7 +11,7 @@ import (
 // Rows has at least one row for each cause.
 func Rows() []Row {
 	var out []Row
-	for _, part := range [][]Row{lists(), broken(), keys(), refused(), names(), ways(), rest()} {
+	for _, part := range [][]Row{lists(), broken(), keys(), refused(), names(), ways(), rest(), misleading()} {
 		out = append(out, part...)
 	}
 	return out
