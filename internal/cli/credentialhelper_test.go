@@ -39,6 +39,11 @@ var helperCommands = map[string]func(*testscript.TestScript, bool, []string){
 		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &answer))
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(answer.Secret+"\n"), 0o600))
 	},
+	// "credhelpers FILE" is a client's configuration that names the helper.
+	"credhelpers": func(ts *testscript.TestScript, _ bool, args []string) {
+		text := fmt.Sprintf(`{"credHelpers": {%q: "fairlead"}}`, ts.Getenv("REGISTRY"))
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+	},
 	"perm": func(ts *testscript.TestScript, _ bool, args []string) {
 		info, err := os.Stat(ts.MkAbs(args[0]))
 		ts.Check(err)
