@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // hub is the domain of an image that names none.
@@ -146,6 +147,10 @@ func formatHint(name string) string {
 		return "leave the scheme out: an image's name is no URL"
 	case strings.ContainsAny(name, " \t\r\n"):
 		return "there is white space in the name"
+	case strings.Contains(name, "./"):
+		return "leave the dot at the end of the host out: images cannot have it"
+	case strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "write the host in ASCII: an internationalised name begins with xn--"
 	case strings.HasPrefix(name, "/"), strings.HasSuffix(name, "/"), strings.Contains(name, "//"):
 		return "there is a slash too much"
 	}

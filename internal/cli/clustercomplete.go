@@ -70,6 +70,39 @@ func clusterAccounts(ctx context.Context, k *kube.Cluster) ([]string, error) {
 	return out, nil
 }
 
+// completing offers the kinds, then what there is of one; a name alone is a
+// pod's.
+func (w *why) completing(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	word, _, named := strings.Cut(begun, "/")
+	if named {
+		kind, err := kube.ParseKind(word)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return w.cluster.completing(w.e, clusterNames(kind, word+"/"))(cmd, args, begun)
+	}
+	out, _ := w.cluster.completing(w.e, clusterNames(kube.Pod, ""))(cmd, args, begun)
+	for _, k := range kube.Kinds() {
+		if k := string(k) + "/"; strings.HasPrefix(k, begun) {
+			out = append(out, k)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+func clusterNames(kind kube.Kind, prefix string) clusterCompleter {
+	return func(ctx context.Context, k *kube.Cluster) ([]string, error) {
+		names, err := k.Names(ctx, kind, k.Namespace())
+		for i := range names {
+			names[i] = prefix + names[i]
+		}
+		return names, err
+	}
+}
+
 // completeKubeconfig offers the contexts, clusters or users of the kubeconfig.
 func (c *clusterFlags) completeKubeconfig(what string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {

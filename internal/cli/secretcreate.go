@@ -83,6 +83,7 @@ func (c *createFlags) add(cmd *cobra.Command, e env) {
 	c.login.add(cmd)
 	c.tokens.add(cmd)
 	c.file.add(cmd)
+	f.DurationVar(&c.login.patience, "helper-timeout", helperTime, "how `long` a credential helper may take for one answer")
 	f.StringSliceVar(&c.scopes, "scope", nil, "write the entry for this `namespace` of the registry alone; may be repeated")
 	f.StringToStringVar(&c.labels, "label", nil, "`key=value` to label the secret with; may be repeated")
 	f.StringToStringVar(&c.annotations, "annotation", nil, "`key=value` to annotate the secret with; may be repeated")
@@ -132,6 +133,8 @@ func (c *createFlags) read() error {
 		return usagef(hint, "--dry-run is %q: write client; what a server would say is not asked", c.dryRun)
 	case c.output != "" && (c.places.all || c.places.selector != ""):
 		return usagef(hint, "--output needs no cluster, and prints no namespaces that it would have to ask for: name them with --namespace")
+	case c.login.patience <= 0:
+		return usagef(hint, "--helper-timeout %s is no time to wait: write such as 30s", c.login.patience)
 	case len(c.scopes) > 0 && c.file.given():
 		return usagef(hint, "--scope is for --username and --token: the entries of a file have their keys")
 	case len(c.file.only) > 0 && !c.file.given():
@@ -139,6 +142,7 @@ func (c *createFlags) read() error {
 	case c.tokens.fresh && c.dry() && c.output == "":
 		return usagef(hint, "--dry-run makes no token: name one with --token, or leave --dry-run out")
 	}
+	c.file.patience = c.login.patience
 	for _, check := range []func() error{c.places.check, func() error { return c.login.read(c.cmd, slices.Contains(sources, "--username and --server")) }, func() error { return c.tokens.read(c.cmd) }} {
 		if err := check(); err != nil {
 			return err

@@ -44,7 +44,6 @@ func (s *fileSource) add(cmd *cobra.Command) {
 	f.Lookup("from-docker-config").NoOptDefVal = usual
 	f.Lookup("from-auth-file").NoOptDefVal = usual
 	f.StringSliceVar(&s.only, "only", nil, "take the entries of this `host` alone; may be repeated")
-	f.DurationVar(&s.patience, "helper-timeout", helperTime, "how `long` a credential helper may take for one answer")
 	complete(cmd, "only")
 }
 

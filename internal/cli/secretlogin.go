@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,7 @@ type loginSource struct {
 	file, helper            string
 	stdin                   bool
 	onLine                  string
+	patience                time.Duration // with a helper
 }
 
 func (l *loginSource) add(cmd *cobra.Command) {
@@ -131,7 +133,7 @@ func (l *loginSource) ask(ctx context.Context) (user, password string, err error
 	if err != nil {
 		return "", "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, helperTime)
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
 	c, err := fetch(ctx, h, l.helper, l.server)
 	switch {

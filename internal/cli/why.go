@@ -66,6 +66,7 @@ command line is wrong.`,
 		RunE: func(_ *cobra.Command, args []string) error { return w.run(args) },
 	}
 	w.cmd, w.cluster, w.out = cmd, addCluster(cmd, e, false), addOutput(cmd)
+	cmd.ValidArgsFunction = w.completing
 	f := cmd.Flags()
 	f.StringArrayVarP(&w.files, "filename", "f", nil, "judge the workloads of this `file`; - is standard input")
 	f.StringVar(&w.image, "image", "", "judge this `image` alone, without a cluster")
@@ -77,8 +78,16 @@ command line is wrong.`,
 	f.BoolVar(&w.offline, "no-registry", false, "do not ask the registry")
 	f.BoolVarP(&w.watch, "watch", "w", false, "look again until it pulls")
 	f.DurationVar(&w.timeout, "timeout", 5*time.Second, "wait so long for an answer of the registry")
+	for _, flag := range []string{"image", "container"} {
+		complete(cmd, flag)
+	}
+	complete(cmd, "platform", "linux/amd64", "linux/arm64")
 	return cmd
 }
+
+// mostRequests bounds all that is asked of one registry, in timeouts: a pull
+// is as many requests behind each other.
+const mostRequests = 4
 
 // codeError is an exit code without a message: all is said.
 type codeError struct{ code int }
@@ -102,6 +111,10 @@ func (w *why) run(args []string) error {
 		return usagef(hint, "give one --namespace")
 	case w.watch && len(args) == 0:
 		return usagef(hint, "--watch needs a pod or its owner in a cluster")
+	case w.container != "" && w.image != "":
+		return usagef(hint, "--container goes with a pod or -f: --image is one image")
+	case w.timeout <= 0:
+		return usagef(hint, "--timeout %s is no time to wait: write such as 5s", w.timeout)
 	}
 	ask, err := w.inquiry()
 	if err != nil {
@@ -134,7 +147,7 @@ func (w *why) inquiry() (inquiry.Inquiry, error) {
 	if err != nil {
 		return inquiry.Inquiry{}, err
 	}
-	o := probe.Options{Timeout: w.timeout, UserAgent: "fairlead/" + build().Version}
+	o := probe.Options{Timeout: w.timeout, Whole: mostRequests * w.timeout, UserAgent: "fairlead/" + build().Version}
 	if ca != nil {
 		if o.CA = x509.NewCertPool(); !o.CA.AppendCertsFromPEM(ca) {
 			return inquiry.Inquiry{}, usagef(w.cmd.CommandPath()+" --help", "--ca-file %s holds no certificate in PEM form", w.caFile)
@@ -175,10 +188,13 @@ func (w *why) gatherer(args []string) (gatherer, func(), error) {
 // workloadName reads KIND/NAME; a name alone is a pod's.
 func workloadName(text string) (kube.Kind, string, error) {
 	kind, name, ok := strings.Cut(text, "/")
-	if !ok {
+	if !ok && text != "" {
 		return kube.Pod, text, nil
 	}
 	k, err := kube.ParseKind(kind)
+	if err == nil && (name == "" || strings.Contains(name, "/")) {
+		err = fmt.Errorf("%q is no name of a %s: write KIND/NAME", text, k)
+	}
 	return k, name, err
 }
 

@@ -63,6 +63,7 @@ func TestFixesCanBePasted(t *testing.T) {
 			for _, s := range v.Fix {
 				for _, line := range s.Run {
 					line, _, _ = strings.Cut(line, " | ")
+					line, _, _ = strings.Cut(line, " && ")
 					args := words(line)
 					if args[0] != "fairlead" {
 						continue

@@ -68,7 +68,7 @@ func (r tokenRecords) session(ctx context.Context, host string) (*session, error
 		}
 		return dial(c, func() (string, error) { return c.value(ctx) })
 	}
-	return nil, inquiry.ErrNoRecord
+	return nil, inquiry.ErrNobody
 }
 
 // lacks says what the token would need to pull from the repository; "" if

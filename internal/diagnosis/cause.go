@@ -109,12 +109,12 @@ func (r Report) Pulls() bool {
 	return len(r.Verdicts) > 0
 }
 
-// Known says that a cause was found for every image that does not pull.
+// Known says that a cause was found; of another image it may not be.
 func (r Report) Known() bool {
 	for _, v := range r.Verdicts {
-		if v.Cause == CouldNotTell {
-			return false
+		if v.Cause != None && v.Cause != CouldNotTell {
+			return true
 		}
 	}
-	return len(r.Verdicts) > 0
+	return false
 }

@@ -91,9 +91,9 @@ func (v *view) holdsMore(name string) bool {
 // they are.
 func (v *view) keeping(name, login string) []string {
 	return []string{
-		"kubectl" + v.on() + " get secret " + quote(name) + ` -o jsonpath='{.data.\.dockerconfigjson}' | base64 -d > config.json`,
+		"(umask 077; kubectl" + v.on() + " get secret " + quote(name) + ` -o jsonpath='{.data.\.dockerconfigjson}' | base64 -d > config.json)`,
 		login,
-		v.make(name) + " --from-docker-config=config.json",
+		v.make(name) + " --from-docker-config=config.json && rm config.json",
 	}
 }
 

@@ -29,13 +29,16 @@ type Registry interface {
 type Records interface {
 	// Record of the token that a password is the value of, at the registry on
 	// this host, and what it lacks to pull the repository. Errors:
-	// ErrNoRecord if the password is no token of ours, or nobody is signed in
-	// there to ask; any other says why the registry did not tell.
+	// ErrNoRecord if the password is no token of ours, ErrNobody if nobody is
+	// signed in there to ask; any other says why the registry did not tell.
 	Record(ctx context.Context, host, password string, repo oci.Repo) (diagnosis.Record, error)
 }
 
-// ErrNoRecord says that there is nobody to ask.
-var ErrNoRecord = errors.New("no record")
+// The errors of Records.
+var (
+	ErrNoRecord = errors.New("no record")
+	ErrNobody   = errors.New("nobody is signed in there")
+)
 
 // Inquiry asks. Either may be nil: then it is not asked.
 type Inquiry struct {
@@ -146,10 +149,10 @@ func (q Inquiry) records(ctx context.Context, at diagnosis.Image, matches []keyr
 		switch {
 		case err == nil:
 			out[a.Index] = r
-		case !errors.Is(err, ErrNoRecord):
-			blind = append(blind, fmt.Sprintf("the record of the registry %s about the credential: %v", at.Host, err))
-		case answer.Fairlead:
+		case errors.Is(err, ErrNobody) && answer.Fairlead:
 			blind = append(blind, fmt.Sprintf("the record of the registry %s about the credential: nobody is signed in there (fairlead login)", at.Host))
+		case !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNobody):
+			blind = append(blind, fmt.Sprintf("the record of the registry %s about the credential: %v", at.Host, err))
 		}
 	}
 	return out, blind

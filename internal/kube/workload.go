@@ -34,17 +34,41 @@ var kindNames = map[string]Kind{
 	"po": Pod, "deploy": Deployment, "rs": ReplicaSet, "sts": StatefulSet, "ds": DaemonSet, "cj": CronJob, "rc": ReplicationController,
 }
 
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob, ReplicationController}
+}
+
 // ParseKind reads a kind as kubectl does: pod, pods, po, deployments.apps.
 func ParseKind(text string) (Kind, error) {
 	name, _, _ := strings.Cut(strings.ToLower(text), ".")
 	if k, ok := kindNames[name]; ok {
 		return k, nil
 	}
-	kinds := []Kind{Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob, ReplicationController}
-	if k := Kind(strings.TrimSuffix(name, "s")); slices.Contains(kinds, k) {
+	if k := Kind(strings.TrimSuffix(name, "s")); slices.Contains(Kinds(), k) {
 		return k, nil
 	}
 	return "", fmt.Errorf("%q is no kind that has pods: write pod, deployment, replicaset, statefulset, daemonset, job, cronjob or replicationcontroller", clip(text))
+}
+
+// Names gives the first page of a namespace's pods, or owners of pods, for who
+// types one.
+func (c *Cluster) Names(ctx context.Context, kind Kind, namespace string) ([]string, error) {
+	client := c.core
+	switch kind {
+	case Deployment, ReplicaSet, StatefulSet, DaemonSet:
+		client = c.apps
+	case Job, CronJob:
+		client = c.batch
+	}
+	var out []string
+	err := pages(ctx, c, client, target{resource: string(kind) + "s", namespace: namespace}, query{names: true}, newNames, func(l *metav1.PartialObjectMetadataList) error {
+		for i := range l.Items {
+			out = append(out, l.Items[i].Name)
+		}
+		return errEnough
+	})
+	return out, err
 }
 
 // Workload is what makes pods.
