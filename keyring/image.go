@@ -140,6 +140,8 @@ func digestText(digest string) string {
 
 // formatHint says what is likely wrong with a name.
 func formatHint(name string) string {
+	host, _, _ := strings.Cut(name, "/")
+	bare, _, _ := strings.Cut(host, ":")
 	switch {
 	case name == "":
 		return "the name is empty"
@@ -147,9 +149,9 @@ func formatHint(name string) string {
 		return "leave the scheme out: an image's name is no URL"
 	case strings.ContainsAny(name, " \t\r\n"):
 		return "there is white space in the name"
-	case strings.Contains(name, "./"):
+	case strings.HasSuffix(bare, "."):
 		return "leave the dot at the end of the host out: images cannot have it"
-	case strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }):
+	case strings.ContainsFunc(bare, func(r rune) bool { return r > unicode.MaxASCII }):
 		return "write the host in ASCII: an internationalised name begins with xn--"
 	case strings.HasPrefix(name, "/"), strings.HasSuffix(name, "/"), strings.Contains(name, "//"):
 		return "there is a slash too much"

@@ -69,7 +69,7 @@ func TestCheckOfACluster(t *testing.T) {
 	}{
 		{[]string{"good"}, "Checked 1 secret: nothing is wrong.\n", false},
 		{[]string{"bad"}, "lab/bad: error auth-not-base64\n", true},
-		{[]string{"bad"}, "    fairlead secret create bad --namespace lab --server reg.example.com --username USER\n", true},
+		{[]string{"bad"}, "    fairlead secret create bad --namespace lab --force-conflicts --server reg.example.com --username USER\n", true},
 		{[]string{"-A"}, "Checked 2 secrets: 1 error.\n", true},
 	} {
 		var out, errs bytes.Buffer

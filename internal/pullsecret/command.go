@@ -99,7 +99,9 @@ func (c *checker) replace(key string) []string {
 		return nil
 	case c.secret.Position.File != "":
 		return []string{create + " --server " + Quote(hostOf(key)) + " --username USER -o yaml"}
-	case len(c.doc.entries) == 1:
+	}
+	create += " --force-conflicts" // most are kubectl's
+	if len(c.doc.entries) == 1 {
 		return []string{create + " --server " + Quote(hostOf(key)) + " --username USER"}
 	}
 	get := "kubectl get secret " + Quote(c.secret.Name)

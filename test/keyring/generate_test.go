@@ -27,7 +27,7 @@ var (
 	paths = []string{"nginx", "library/nginx", "team", "team/app", "team/app", "team/application", "team/app/api", "te", "team-b/app", "v1/team", "a__b/c.d"}
 	tags  = []string{"", "", ":v1", ":latest", "@sha256:" + strings.Repeat("0a", 32), ":v1@sha256:" + strings.Repeat("0a", 32)}
 	ill   = []string{
-		"", "UPPER/App", "reg.io/Team/app", "https://reg.io/team", "reg.io/team/app:", "reg.io//team", "reg.io/team/", "/team", "te am",
+		"", "UPPER/App", "reg.io/Team/app", "https://reg.io/team", "reg.io/team/app:", "reg.io//team", "reg.io/team/", "/team", "te am", "reg.io./team",
 		strings.Repeat("ab", 32), strings.Repeat("AB", 32), "reg.io/" + strings.Repeat("a", 256), "app@sha256:ab", "app@sha256:" + strings.Repeat("0A", 32),
 		"app@md5:" + strings.Repeat("0a", 16), "app:t@SHA256:" + strings.Repeat("0a", 32), "app@sha512:" + strings.Repeat("0a", 32),
 		"app@sha512:" + strings.Repeat("0a", 64), "app:" + strings.Repeat("t", 129), "reg.io:x/team", "reg.io:/team", "a..b/c", "-reg.io/team",
