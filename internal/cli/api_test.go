@@ -30,7 +30,7 @@ func TestAPIScripts(t *testing.T) {
 		Dir: "testdata/api",
 		Setup: func(e *testscript.Env) error {
 			e.Values[apisKey{}] = map[string]*scripted{}
-			e.Setenv("TZ", "UTC")
+			plainWorld(e)
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},

@@ -42,7 +42,7 @@ func TestServerScripts(t *testing.T) {
 		Dir: "testdata/server",
 		Setup: func(e *testscript.Env) error {
 			e.Values[serversKey{}] = map[string]*exec.Cmd{}
-			e.Setenv("TZ", "UTC")
+			plainWorld(e)
 			return nil
 		},
 		Cmds: commands,

@@ -1,13 +1,11 @@
 package credhelper
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // helper is a credential helper that keeps one entry beside itself.
@@ -64,27 +62,6 @@ func TestHelper(t *testing.T) {
 		if list, err := h.List(ctx); err == nil {
 			t.Errorf("%s lists %v", name, list)
 		}
-	}
-}
-
-// TestHanging: a helper that waits for nobody is given up, and with it what it
-// started and left holding its output.
-func TestHanging(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, prefix+"hanging"), []byte("#!/bin/sh\nsleep 30\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	h, err := New("hanging")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	begun := time.Now()
-	_, _, err = h.Get(ctx, "https://registry.example")
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "docker-credential-hanging get does not answer") || time.Since(begun) > 20*time.Second {
-		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
 }
 

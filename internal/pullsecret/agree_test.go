@@ -198,20 +198,38 @@ func matching(s pullsecret.Secret, key string) (string, bool) {
 // way to keep somebody waiting.
 func TestLargeIsQuick(t *testing.T) {
 	t.Parallel()
-	var b strings.Builder
-	for i := range 30_000 {
-		fmt.Fprintf(&b, `,"r%d.io":{"auth":"x y"}`, i)
-	}
-	s := of(`{"auths":{` + b.String()[1:] + `}}`)
-	begin := time.Now()
-	found := check(s)
-	if took := time.Since(begin); took > 20*time.Second { // about half a second where nothing else runs
-		t.Errorf("%d findings took %v", len(found), took)
-	}
-	if len(found) != 30_000 {
-		t.Errorf("%d findings", len(found))
+	const few, times = 3_000, 5
+	small, large := badEntries(few), badEntries(few*times)
+	// What is linear takes five times as long for five times as much, what is
+	// quadratic twenty-five times.
+	if a, b := quickest(t, small, few), quickest(t, large, few*times); b > 12*a {
+		t.Errorf("%d bad entries take %v, %d take %v", few, a, few*times, b)
 	}
 	if !slices.Contains(rules(pullsecret.Check(of(strings.Repeat(" ", 1<<20)+"{}"), pullsecret.Options{Bare: true})), pullsecret.TooLarge) {
 		t.Error("a file that becomes no secret")
 	}
+}
+
+// badEntries is a document with n entries that cannot be decoded.
+func badEntries(n int) pullsecret.Secret {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"r%d.io":{"auth":"x y"}`, i)
+	}
+	return of(`{"auths":{` + b.String()[1:] + `}}`)
+}
+
+// quickest is the best of three: other work on the machine only adds.
+func quickest(t *testing.T, s pullsecret.Secret, findings int) time.Duration {
+	t.Helper()
+	best := time.Hour
+	for range 3 {
+		begin := time.Now()
+		found := check(s)
+		best = min(best, time.Since(begin))
+		if len(found) != findings {
+			t.Fatalf("%d findings, want %d", len(found), findings)
+		}
+	}
+	return best
 }
