@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -58,7 +59,7 @@ func network(v *view) *Verdict {
 			out.Cause, out.Sentence = n.cause, upper(fmt.Sprintf(n.what, v.host()))+"."
 		}
 	}
-	out.Fix = v.networkFix(out.Cause)
+	out.Fix = v.networkFix(out.Cause, v.host())
 	return out
 }
 
@@ -69,16 +70,38 @@ func (v *view) nodesNetwork(n networkCause) *Verdict {
 	if v.Node != nil {
 		where = "the node " + v.Node.Name
 	}
-	out := &Verdict{Cause: n.cause, Sentence: fmt.Sprintf("For %s, %s.", where, fmt.Sprintf(n.what, v.host())), Fix: v.networkFix(n.cause)}
+	h := v.failingHost()
+	out := &Verdict{Cause: n.cause, Sentence: fmt.Sprintf("For %s, %s.", where, fmt.Sprintf(n.what, h)), Fix: v.networkFix(n.cause, h)}
+	if h != v.host() {
+		out.Evidence = []string{fmt.Sprintf("%s is not in the image's name: %s sends its clients there, for a token or a layer, or it is a mirror of the node's", h, v.host())}
+	}
 	if !v.asked {
 		return out
 	}
-	out.Evidence = []string{"from here: " + v.pinged()}
+	out.Evidence = append(out.Evidence, "from here: "+v.pinged())
 	if !v.down() {
 		out.Sentence = strings.TrimSuffix(out.Sentence, ".") + "; from here the registry answers."
 		out.Fix = append(out.Fix, Step{Say: "If it was mended meanwhile: " + lower(v.heals().Say)})
 	}
 	return out
+}
+
+// links are the hosts of the URLs in a text.
+var links = regexp.MustCompile(`https?://([^/"\s?]+)`)
+
+// failingHost is the host that the node could not talk to. Registries send
+// their clients on, for a token or a layer; a firewall may know the registry
+// alone.
+func (v *view) failingHost() string {
+	all := links.FindAllStringSubmatch(v.text, -1)
+	if len(all) == 0 {
+		return v.host()
+	}
+	h := all[len(all)-1][1]
+	if h == v.answer.Image.Host || v.image.Domain == "docker.io" && h == "registry-1.docker.io" {
+		return v.host()
+	}
+	return h
 }
 
 // down says that the registry does not answer here.
@@ -92,8 +115,7 @@ func (v *view) down() bool {
 	return o == Unreachable || o == "" || o == Skipped
 }
 
-func (v *view) networkFix(c Cause) []Step {
-	h := v.host()
+func (v *view) networkFix(c Cause, h string) []Step {
 	switch c {
 	case UntrustedCA:
 		return []Step{
@@ -133,6 +155,12 @@ func pullsNow(v *view) *Verdict {
 	if v.Pod.Template || v.symptom == NoSymptom {
 		v.unscheduled(&out)
 		return &out
+	}
+	if v.symptom == SawUnknown && v.text != "" {
+		return &Verdict{
+			Cause: CouldNotTell, Sentence: "The registry gives the image to whom the node asks as, so the node fails at something of its own; its words stand under Seen.",
+			Evidence: out.Evidence, Notes: out.Notes, Fix: v.nodesOwn(),
+		}
 	}
 	if v.symptom == SawUnauthorized && len(v.said.Matches) == 0 {
 		out.Notes = append(out.Notes, "the node was refused with a credential that no secret of the pod holds now; if it goes on, it is one of the node's own: its config.json, or a credential provider")
@@ -192,6 +220,14 @@ func rateLimited(v *view) *Verdict {
 	return out
 }
 
+// nodesOwn is what to do about a fault of the node.
+func (v *view) nodesOwn() []Step {
+	if strings.Contains(v.text, "no space left on device") {
+		return []Step{{Say: "Free space on the node's disk, or give the pod to another."}, v.heals()}
+	}
+	return []Step{{Say: "Look at the container runtime's log on the node."}}
+}
+
 // unscheduled notes that nothing pulls yet.
 func (v *view) unscheduled(out *Verdict) {
 	if v.Pod.Template || v.Pod.Name == "" || v.Pod.NodeName != "" {
@@ -217,7 +253,7 @@ func registryFault(v *view) *Verdict {
 	if a.Outcome != ServerError && (v.asked || v.symptom != SawServerError) {
 		return nil
 	}
-	out := &Verdict{Cause: RegistryFault, Sentence: "The registry " + v.host() + " answers with an error of its own.", Fix: append(v.networkFix(RegistryFault), v.heals())}
+	out := &Verdict{Cause: RegistryFault, Sentence: "The registry " + v.host() + " answers with an error of its own.", Fix: append(v.networkFix(RegistryFault, v.host()), v.heals())}
 	if v.asked {
 		out.Evidence = []string{v.tried(a)}
 	}

@@ -129,7 +129,7 @@ var names = regexp.MustCompile(`"[^"\s]*[/:][^"\s]*"|sha256:[0-9a-f]+|/v2/[^\s:"
 // count: its "context deadline exceeded" is none of the registry.
 func failsToPull(reason string) bool {
 	switch reason {
-	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "InvalidImageName", "ErrImageNeverPull":
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed", "InvalidImageName", "ErrImageNeverPull":
 		return true
 	}
 	// Since 1.33 a malformed secret's raw text is the reason itself.

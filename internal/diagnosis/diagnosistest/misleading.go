@@ -87,6 +87,14 @@ func misleadingWords() []Row {
 			e.Pod.NodeName = ""
 			e.Pod.Events = []diagnosis.Event{{Reason: "FailedScheduling", Message: "0/3 nodes are available: 3 Insufficient cpu."}}
 		}),
+		// The registry answers, and what it sends its clients to does not.
+		row("layers-elsewhere", diagnosis.NoDNS, secrets(there(good())), answered(pulls),
+			waits("ErrImagePull", `failed to pull and unpack image "`+Image+`": failed to copy: httpReadSeeker: failed open: failed to do request: Get "https://blobs.example.net/x?y": dial tcp: lookup blobs.example.net: no such host`)),
+		// Nothing of this is mended: the node has no room, or a policy of its own.
+		row("disk-is-full", diagnosis.CouldNotTell, secrets(there(good())), answered(pulls),
+			waits("ErrImagePull", `failed to pull and unpack image "`+Image+`": failed to extract layer sha256:ab: write /var/lib/x: no space left on device`)),
+		row("signature", diagnosis.CouldNotTell, secrets(there(good())), answered(pulls),
+			waits("SignatureValidationFailed", "image pull failed for "+Host+" because the signature validation failed: Source image rejected: A signature was required, but no signature exists")),
 		row("credential-of-the-node", diagnosis.BackOffOnly, answered(answers(diagnosis.Pulls))),
 		row("tag-like-a-status", diagnosis.NotFoundThere, image(Host+"/shop/web:v1.401"), answered(answers(diagnosis.NotFound)), waits("ErrImagePull", "reading manifest v1.401 in "+Host+"/shop/web: manifest unknown")),
 	}
