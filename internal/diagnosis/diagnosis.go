@@ -130,7 +130,10 @@ func (v *view) besideAbsent(out *Verdict) {
 	}
 	for _, n := range v.Secrets {
 		if !n.Found && n.Unreadable == "" {
-			out.Notes = append(out.Notes, fmt.Sprintf("%s: the pod also names the secret %q, which is not in the namespace %s", SecretAbsent, n.Name, v.Pod.Namespace))
+			note := fmt.Sprintf("%s: the pod also names the secret %q, which is not in the namespace %s", SecretAbsent, n.Name, v.Pod.Namespace)
+			if !slices.Contains(out.Notes, note) {
+				out.Notes = append(out.Notes, note)
+			}
 		}
 	}
 }

@@ -80,11 +80,12 @@ func (v *view) serves(plugin string) bool {
 	return !known || strings.HasSuffix(bare(v.host()), end) || end == ".pkg.dev" && strings.HasSuffix(bare(v.host()), "gcr.io")
 }
 
-// unreadable are the secrets of the pod that may not be read from here.
+// unreadable are the secrets of the pod that may not be read from here. A list
+// may name one twice.
 func (v *view) unreadable() []string {
 	var out []string
 	for _, n := range v.Secrets {
-		if n.Unreadable != "" {
+		if n.Unreadable != "" && !slices.Contains(out, n.Name) {
 			out = append(out, n.Name)
 		}
 	}

@@ -51,7 +51,7 @@ func misleadingLists() []Row {
 func misleadingSecrets() []Row {
 	several := Secret("regcred", `{"auths":{"`+Host+`":{"auth":"`+Auth("ann", "s3cret")+`"},"quay.io":{"auth":"`+Auth("ann", "s3cret")+`"}}}`)
 	return []Row{
-		row("unreadable", diagnosis.CouldNotTell, secrets(unreadable("regcred"))),
+		row("unreadable", diagnosis.CouldNotTell, secrets(unreadable("regcred"), unreadable("regcred"))),
 		row("unreadable-public", diagnosis.CouldNotTell, secrets(unreadable("regcred")), answered(answers(diagnosis.Pulls))),
 		row("unreadable-malformed", diagnosis.Malformed, secrets(unreadable("regcred")), waits("illegal base64 data at input byte 4", "")),
 		// One secret is missing, and another fits and is refused.
