@@ -107,7 +107,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 	},
 		newLogin(e), newLogout(e), newWhoami(e), newContext(e), newAccount(e), newNamespace(e), newToken(e), newRepository(e),
 		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
-		newSecret(e), newKeyring(e), newWhy(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
+		newCluster(e), newSecret(e), newKeyring(e), newWhy(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
 	root.AddCommand(spellings(e)...)
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)

@@ -18,18 +18,12 @@ func signsIn(ctx context.Context, e env, entries []dockerconfig.Entry) error {
 	p := probe.New(probe.Options{UserAgent: "fairlead/" + build().Version})
 	defer p.Close()
 	for _, entry := range entries {
-		host, path, _ := strings.Cut(bareHost(entry.Key), "/")
+		host, _, _ := strings.Cut(bareHost(entry.Key), "/")
 		if strings.ContainsAny(host, "*?[") {
 			fmt.Fprintf(e.stderr, "warning: %s is for several hosts, and was not tried\n", shown(entry.Key))
 			continue
 		}
-		repo := strings.Trim(path+"/fairlead-sign-in", "/")
-		a := p.Ask(ctx, diagnosis.Image{Host: probe.HostOf(host), Repository: repo, Reference: oci.Ref{Tag: "none"}},
-			[]probe.Credential{{Username: entry.Username, Password: entry.Password}}, diagnosis.Platform{})
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := taken(entry, host, a); err != nil {
+		if err := trySignIn(ctx, p, entry, "--verify=false makes the secret without signing in"); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.stderr, "%s takes the user %s.\n", host, shown(entry.Username))
@@ -37,9 +31,20 @@ func signsIn(ctx context.Context, e env, entries []dockerconfig.Entry) error {
 	return nil
 }
 
+// trySignIn signs in with one entry. anyway is the hint of an error.
+func trySignIn(ctx context.Context, p *probe.Prober, entry dockerconfig.Entry, anyway string) error {
+	host, path, _ := strings.Cut(bareHost(entry.Key), "/")
+	repo := strings.Trim(path+"/fairlead-sign-in", "/")
+	a := p.Ask(ctx, diagnosis.Image{Host: probe.HostOf(host), Repository: repo, Reference: oci.Ref{Tag: "none"}},
+		[]probe.Credential{{Username: entry.Username, Password: entry.Password}}, diagnosis.Platform{})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return taken(entry, host, a, anyway)
+}
+
 // taken says why an entry is refused; nil if the registry took it.
-func taken(entry dockerconfig.Entry, host string, a diagnosis.Answer) error {
-	const anyway = "--verify=false makes the secret without signing in"
+func taken(entry dockerconfig.Entry, host string, a diagnosis.Answer, anyway string) error {
 	outcome := a.Anonymous.Outcome
 	var last diagnosis.Exchange
 	if len(a.Attempts) > 0 && a.Attempts[0].Outcome != diagnosis.Skipped {

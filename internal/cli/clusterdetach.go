@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/pullsecret"
+)
+
+// detachFlags are those of cluster detach.
+type detachFlags struct {
+	urls      []string
+	account   string
+	far, sure bool
+	cluster   *clusterFlags
+	cmd       *cobra.Command
+}
+
+func newClusterDetach(e env) *cobra.Command {
+	d := &detachFlags{}
+	cmd := &cobra.Command{
+		Use:   "detach NAME",
+		Short: "Take away what attach made, and revoke the cluster's tokens",
+		Long: `Take away exactly what attach made in the cluster: its name in lists, its
+secrets; and revoke the cluster's tokens in the registries. What others made, or
+what is in the lists beside it, stays. If something fails, the rest is done, and
+the command can be given again.
+
+A cluster that is lost is detached from the registries' side, with
+--registry-only and --registry.
+
+Images that nodes have pulled stay on them, and run on.
+
+A person is asked first; in scripts --force is needed.`,
+		Example: `  fairlead cluster detach prod --context prod
+  fairlead cluster detach prod --registry-only --registry https://registry.example.com --force`,
+		Args: exactly(1, "one cluster"),
+	}
+	d.cmd = cmd
+	cmd.ValidArgsFunction = completeClusters(e)
+	f := cmd.Flags()
+	addRegistries(cmd, e, &d.urls, "revoke the tokens of the registry at this `URL`; may be repeated (default those in the cluster's secret)")
+	f.StringVar(&d.account, "account", "", "`account` that owns the cluster, for the operator (default one's own)")
+	f.BoolVar(&d.far, "registry-only", false, "revoke the tokens only, for a cluster that is lost")
+	f.BoolVar(&d.sure, "force", false, "do not ask")
+	complete(cmd, "account")
+	d.cluster = addCluster(cmd, e, false)
+	_ = f.MarkHidden("namespace") // it is in all
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		hint := cmd.CommandPath() + " --help"
+		if err := checkClusterName(args[0], hint); err != nil {
+			return err
+		}
+		if d.far && len(d.urls) == 0 {
+			return usagef("fairlead cluster detach "+args[0]+" --registry-only --registry URL", "name the registries whose tokens are to be revoked with --registry")
+		}
+		return failed("detach the cluster", d.run(cmd.Context(), e, args[0]))
+	}
+	return cmd
+}
+
+// detachment is what is to be taken away.
+type detachment struct {
+	name       string
+	k          *kube.Cluster
+	secrets    []pullsecret.Secret
+	registries clusterRegistries
+}
+
+func (d *detachFlags) run(ctx context.Context, e env, name string) error {
+	x := &detachment{name: name}
+	if err := askable(e, d.sure, "fairlead cluster detach "+name); err != nil {
+		return err
+	}
+	urls := d.urls
+	if !d.far {
+		var err error
+		if x.k, err = d.cluster.open(); err != nil {
+			return withFar(err, name)
+		}
+		defer x.k.Close()
+		if err = x.find(ctx, e); err != nil {
+			return withFar(err, name)
+		}
+		if len(urls) == 0 {
+			urls = x.urls()
+		}
+	}
+	logins, err := loginsFor(e, urls, d.cmd.CommandPath()+" --help")
+	if err != nil {
+		return err
+	}
+	if x.registries, err = openRegistries(ctx, logins, d.account); err != nil {
+		return err
+	}
+	defer x.registries.close()
+	if err := confirm(ctx, e, d.sure, "fairlead cluster detach "+name, x.question()); err != nil {
+		return err
+	}
+	return x.do(ctx, e)
+}
+
+// withFar adds what to do about a cluster that is no more.
+func withFar(err error, name string) error {
+	var k *kube.Error
+	if errors.As(err, &k) && (k.Reason == kube.Unreachable || k.Reason == kube.Timeout) {
+		return &hintError{err, fmt.Sprintf("if the cluster is lost: fairlead cluster detach %s --registry-only --registry URL", name)}
+	}
+	return err
+}
+
+// find gathers the secrets that attach made in this cluster by this name.
+func (x *detachment) find(ctx context.Context, e env) error {
+	uid, err := x.k.UID(ctx)
+	if err != nil {
+		return err
+	}
+	for s, err := range x.k.Labelled(ctx, clusterLabel+"="+x.name) {
+		switch {
+		case err != nil && s.Namespace == "":
+			return err
+		case err != nil:
+			fmt.Fprintf(e.stderr, "warning: the namespace %s is left as it is: %v\n", s.Namespace, err)
+		case s.Annotations[uidMark] != uid || s.Annotations[registriesMark] == "":
+			fmt.Fprintf(e.stderr, "The secret %s stays: attach did not make it in this cluster.\n", s.ID())
+		default:
+			x.secrets = append(x.secrets, s)
+		}
+	}
+	if len(x.secrets) == 0 {
+		return &codedError{&hintError{
+			fmt.Errorf("the cluster at %s is not attached as %s", x.k.Server(), x.name),
+			fmt.Sprintf("choose the cluster with --context; to revoke the tokens of a lost one: fairlead cluster detach %s --registry-only --registry URL", x.name),
+		}, exitNotFound}
+	}
+	// kube-system's is the last: see do.
+	i := slices.IndexFunc(x.secrets, func(s pullsecret.Secret) bool { return s.Namespace == kube.SystemNamespace })
+	if i >= 0 {
+		x.secrets = append(slices.Delete(slices.Clone(x.secrets), i, i+1), x.secrets[i])
+	}
+	return nil
+}
+
+// urls are the registries in the secrets.
+func (x *detachment) urls() []string {
+	var out []string
+	for _, s := range x.secrets {
+		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
+			if !slices.Contains(out, u) {
+				out = append(out, u)
+			}
+		}
+	}
+	return out
+}
+
+func (x *detachment) question() string {
+	var where []string
+	for _, r := range x.registries {
+		where = append(where, r.url.String())
+	}
+	text := fmt.Sprintf("Revoke the tokens of the cluster %s in %s", x.name, strings.Join(where, ", "))
+	if x.k != nil {
+		text += fmt.Sprintf(", and remove %s from the cluster at %s", count(len(x.secrets), "secret"), x.k.Server())
+	}
+	return text + "?"
+}
+
+// do takes away: lists first, so that no pod is made with a name that means
+// nothing, then secrets, then tokens. The last secret stays until all else is
+// done: what failed is found by it again.
+func (x *detachment) do(ctx context.Context, e env) error {
+	var broken failures
+	for i, s := range x.secrets {
+		if err := x.clean(ctx, e, s, i == len(x.secrets)-1); err != nil {
+			broken.add(s.ID(), err)
+		}
+	}
+	// While a secret is in use its token stays: pods that name it could pull
+	// nothing from the registry, not even what is public.
+	if broken.n == 0 {
+		for _, r := range x.registries {
+			if err := x.revoke(ctx, e, r); err != nil {
+				broken.add(r.url.String(), err)
+			}
+		}
+	}
+	if broken.n == 0 && len(x.secrets) > 0 {
+		last := x.secrets[len(x.secrets)-1]
+		if err := x.remove(ctx, e, last); err != nil {
+			broken.add(last.ID(), err)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := broken.error(len(x.secrets) + len(x.registries)); err != nil {
+		return withHint(err, "the same command again")
+	}
+	fmt.Fprintf(e.stdout, "The cluster %s is detached.\n", x.name)
+	return nil
+}
+
+// clean takes a secret off the list that attach put it into, and removes it
+// unless it is the last.
+func (x *detachment) clean(ctx context.Context, e env, s pullsecret.Secret, last bool) error {
+	if a := s.Annotations[listMark]; a != "" {
+		r, err := x.k.Unuse(ctx, s.Namespace, a, s.Name)
+		if err != nil && !kube.IsMissing(err) {
+			return err
+		}
+		if err == nil {
+			fmt.Fprintf(e.stdout, "The list of pull secrets in %s/%s: %s.\n", s.Namespace, a, r)
+		}
+	}
+	if last {
+		return nil
+	}
+	return x.remove(ctx, e, s)
+}
+
+func (x *detachment) remove(ctx context.Context, e env, s pullsecret.Secret) error {
+	r, err := x.k.Remove(ctx, s)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "The secret %s in %s: %s.\n", s.Name, s.Namespace, r)
+	return nil
+}
+
+// revoke ends the tokens that attach made; the cluster's others are named.
+func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) error {
+	tokens, err := r.tokens(ctx, x.name, false)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, t := range tokens {
+		if !ofAttach(t, x.name) {
+			fmt.Fprintf(e.stderr, "The token %s of %s stays: attach did not make it. To revoke it: fairlead token rm %s --server %s\n", t.ID, r.url, t.ID, r.url)
+			continue
+		}
+		if _, err := r.s.api.RevokeToken(ctx, t.ID); err != nil {
+			return r.failed(err)
+		}
+		n++
+		fmt.Fprintf(e.stdout, "The token %s of %s is revoked.\n", t.ID, r.url)
+	}
+	if n == 0 {
+		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)
+	}
+	return nil
+}

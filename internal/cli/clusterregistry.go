@@ -1,0 +1,256 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/dockerconfig"
+	"fairlead.dev/fairlead/internal/admin"
+	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/probe"
+)
+
+// clusterRegistry is a registry that a cluster pulls from, and who is signed
+// in to it here.
+type clusterRegistry struct {
+	at  login
+	url *url.URL
+	s   *session
+	// account owns the cluster's tokens.
+	account string
+}
+
+// clusterRegistries are several, to be closed together.
+type clusterRegistries []*clusterRegistry
+
+func (rs clusterRegistries) close() {
+	for _, r := range rs {
+		_ = r.s.close() // only idle connections
+	}
+}
+
+// loginsFor gives one's logins to the registries at these URLs; to all that
+// one is signed in to if there is none.
+func loginsFor(e env, urls []string, hint string) ([]login, error) {
+	l, err := readLogins(e)
+	if err != nil {
+		return nil, err
+	}
+	var out []login
+	if len(urls) == 0 {
+		for _, c := range l.Contexts {
+			if at := l.at(c.Server); !slices.ContainsFunc(out, func(o login) bool { return o.Server == c.Server }) {
+				out = append(out, *at)
+			}
+		}
+		if len(out) == 0 {
+			return nil, errNobody
+		}
+		return out, nil
+	}
+	for _, text := range urls {
+		u, err := client.ParseServer(text)
+		if err != nil {
+			return nil, usagef(hint, "--registry: %w", err)
+		}
+		at := l.at(u.String())
+		if at == nil {
+			return nil, &hintError{fmt.Errorf("nobody is signed in to %s: %w", u, errSignIn), "fairlead login " + u.String()}
+		}
+		if slices.ContainsFunc(out, func(o login) bool { return o.Server == at.Server }) {
+			return nil, usagef(hint, "--registry %s is given twice", u)
+		}
+		out = append(out, *at)
+	}
+	return out, nil
+}
+
+// openRegistry asks a registry who is signed in, and so whether it is a
+// Fairlead. account is whose tokens are meant where the operator is.
+func openRegistry(ctx context.Context, at login, account string) (*clusterRegistry, error) {
+	r, err := addressOf(at)
+	if err != nil {
+		return nil, err
+	}
+	s, err := dial(at, func() (string, error) { return at.value(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	s.login = &at
+	r.s, r.account = s, account
+	who, err := s.api.Whoami(ctx)
+	if err != nil {
+		_ = s.close() // only idle connections
+		return nil, r.failed(err)
+	}
+	if who.Kind != "operator" {
+		r.account = who.Account
+	}
+	if account != "" && r.account != account {
+		_ = s.close() // only idle connections
+		return nil, usagef("fairlead context list", "--account is %q, and you are signed in to %s as %s", account, r.url, r.account)
+	}
+	return r, nil
+}
+
+// openRegistries opens all, or none.
+func openRegistries(ctx context.Context, list []login, account string) (clusterRegistries, error) {
+	var out clusterRegistries
+	for _, at := range list {
+		r, err := openRegistry(ctx, at, account)
+		if err == nil {
+			out = append(out, r)
+			err = r.owned()
+		}
+		if err != nil {
+			out.close()
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// owned refuses the operator who does not say whose cluster it is.
+func (r *clusterRegistry) owned() error {
+	if r.account == "" {
+		return usagef("fairlead account list --context "+r.at.Name, "you are the operator of %s: say with --account whose cluster it is", r.url)
+	}
+	return nil
+}
+
+// loopback says whether nodes would look for the registry on themselves.
+func (r *clusterRegistry) loopback() bool {
+	ip := net.ParseIP(r.url.Hostname())
+	return client.Loopback(r.url.Hostname()) || ip != nil && ip.IsUnspecified()
+}
+
+// tokens lists the account's; those of one cluster unless that is "".
+func (r *clusterRegistry) tokens(ctx context.Context, cluster string, ended bool) ([]v1.Token, error) {
+	q := v1.TokenQuery{Account: r.account, Cluster: cluster, Ended: ended, Limit: admin.MaxLimit}
+	var out []v1.Token
+	for {
+		p, err := r.s.api.Tokens(ctx, q)
+		if err != nil {
+			return nil, r.failed(err)
+		}
+		for _, t := range p.Items {
+			if t.Cluster != "" {
+				out = append(out, t)
+			}
+		}
+		if p.Next == "" || p.Next == q.Next {
+			return out, nil
+		}
+		q.Next = p.Next
+	}
+}
+
+// ofAttach says whether attach made a token for the cluster: others of the
+// cluster's name are none of its business.
+func ofAttach(t v1.Token, cluster string) bool {
+	return t.Cluster == cluster && t.Description == cluster && t.Access == "readonly" && t.Reach.All && t.Expires == nil && t.State == "active"
+}
+
+// token gives the cluster's token with its value: the one that it has, or a
+// new one. known says that the cluster carries the mark of this name.
+//
+// The registry keeps the name of a token's cluster, not which cluster that is.
+// It does keep under which key the token was asked for, and the key is made of
+// the cluster's UID: so an attach that was cut off, or whose secrets are gone,
+// finds its token again, and another cluster of the name does not.
+func (r *clusterRegistry) token(ctx context.Context, cluster, uid string, known bool) (v1.TokenValue, error) {
+	all, err := r.tokens(ctx, cluster, true)
+	if err != nil {
+		return v1.TokenValue{}, err
+	}
+	var active []v1.Token
+	last := "" // of those that ended: the key that made it makes none again
+	for _, t := range all {
+		switch {
+		case ofAttach(t, cluster):
+			active = append(active, t)
+		case t.State != "active" && last == "":
+			last = t.ID
+		}
+	}
+	if len(active) > 0 && known {
+		v, err := r.s.api.TokenValue(ctx, active[len(active)-1].ID)
+		return v, r.failed(err)
+	}
+	v, err := r.s.api.AddToken(ctx, v1.TokenSpec{
+		Account: r.account, Access: "readonly", Description: cluster, Cluster: cluster, NonExpiring: true,
+	}, strings.Join([]string{"attach", uid, cluster, last}, " "))
+	status, _ := refusal(err)
+	switch {
+	case len(active) > 0 && status == http.StatusConflict: // somebody else of the account asked with this key
+		v, err = r.s.api.TokenValue(ctx, active[len(active)-1].ID)
+	case len(active) > 0 && err == nil && v.Added:
+		_, err = r.s.api.RevokeToken(ctx, v.ID)
+		return v1.TokenValue{}, errors.Join(r.taken(cluster), err)
+	}
+	return v, r.failed(err)
+}
+
+func (r *clusterRegistry) taken(cluster string) error {
+	return &codedError{&hintError{
+		fmt.Errorf("%s has tokens of another cluster with the name %s", r.url, cluster),
+		fmt.Sprintf("attach it by another name; or, if that cluster is no more: fairlead cluster detach %s --registry-only --registry %s", cluster, r.url),
+	}, exitConflict}
+}
+
+func (r *clusterRegistry) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return advised(fmt.Errorf("%s: %w", r.url, err), r.s, "token")
+}
+
+// entry is what nodes pull with.
+func (r *clusterRegistry) entry(value string) dockerconfig.Entry {
+	return dockerconfig.Entry{Key: r.url.Host, Username: tokenUser, Password: value}
+}
+
+// pulls signs in with a token as a node would, or says why not.
+func (r *clusterRegistry) pulls(ctx context.Context, value string) error {
+	ca, err := readCA(r.at.CAFile)
+	if err != nil {
+		return err
+	}
+	if r.url.Scheme == "http" && !r.loopback() {
+		return r.takes(ctx, value)
+	}
+	o := probe.Options{UserAgent: "fairlead/" + build().Version}
+	if len(ca) > 0 {
+		o.CA = x509.NewCertPool()
+		o.CA.AppendCertsFromPEM(ca)
+	}
+	p := probe.New(o)
+	defer p.Close()
+	return trySignIn(ctx, p, r.entry(value), "fairlead cluster attach again, when that is mended")
+}
+
+// takes is pulls where nodes are told to speak plain http, which a probe does
+// not: the API says whether the token is good.
+func (r *clusterRegistry) takes(ctx context.Context, value string) error {
+	c, err := client.New(client.Options{Server: r.url.String(), Token: func() (string, error) { return value, nil }, InsecureHTTP: true, Version: build().Version})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // only idle connections
+	_, err = c.Whoami(ctx)
+	return r.failed(err)
+}
+
+// addressOf is a registry that nobody has talked to.
+func addressOf(at login) (*clusterRegistry, error) {
+	u, err := client.ParseServer(at.Server)
+	return &clusterRegistry{at: at, url: u}, err
+}
