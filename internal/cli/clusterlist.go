@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,19 +31,20 @@ type knownByRegistry struct {
 var clusterView = view[knownCluster]{
 	head: []string{"NAME", "REGISTRY", "ACCOUNT", "TOKENS", "EXPIRES", "LAST USED"},
 	row: func(c knownCluster, l look) []string {
-		row := make([][]string, 5)
+		sum := knownByRegistry{}
+		var urls, accounts []string
 		for _, r := range c.Registries {
-			for i, cell := range []string{r.URL, r.Account, count(r.Tokens, "token"), l.maybe(r.Expires, "never"), l.maybe(r.LastUsed, "never")} {
-				if !slices.Contains(row[i], cell) {
-					row[i] = append(row[i], cell)
-				}
+			urls = append(urls, r.URL)
+			if !slices.Contains(accounts, r.Account) {
+				accounts = append(accounts, r.Account)
 			}
+			sum.Tokens += r.Tokens
+			sum.seen(r.Expires, r.LastUsed)
 		}
-		out := []string{c.Name}
-		for _, cells := range row {
-			out = append(out, strings.Join(cells, ", "))
+		return []string{
+			c.Name, strings.Join(urls, ", "), strings.Join(accounts, ", "), strconv.Itoa(sum.Tokens),
+			l.maybe(sum.Expires, "never"), l.maybe(sum.LastUsed, "never"),
 		}
-		return out
 	},
 	name: func(c knownCluster) string { return c.Name },
 }
@@ -134,12 +136,20 @@ func (c *knownCluster) add(server string, t v1.Token) {
 		i = len(c.Registries)
 		c.Registries = append(c.Registries, knownByRegistry{URL: server, Account: t.Account})
 	}
-	r := &c.Registries[i]
-	r.Tokens++
-	if t.Expires != nil && (r.Expires == nil || t.Expires.Before(*r.Expires)) {
-		r.Expires = t.Expires
+	var used *time.Time
+	if t.LastUsed != nil {
+		used = &t.LastUsed.At
 	}
-	if t.LastUsed != nil && (r.LastUsed == nil || t.LastUsed.At.After(*r.LastUsed)) {
-		r.LastUsed = &t.LastUsed.At
+	c.Registries[i].Tokens++
+	c.Registries[i].seen(t.Expires, used)
+}
+
+// seen takes the first end and the last use; nil is none.
+func (r *knownByRegistry) seen(expires, used *time.Time) {
+	if expires != nil && (r.Expires == nil || expires.Before(*r.Expires)) {
+		r.Expires = expires
+	}
+	if used != nil && (r.LastUsed == nil || used.After(*r.LastUsed)) {
+		r.LastUsed = used
 	}
 }

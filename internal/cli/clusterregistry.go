@@ -156,7 +156,7 @@ func (r *clusterRegistry) tokens(ctx context.Context, cluster string, ended bool
 // ofAttach says whether attach made a token for the cluster: others of the
 // cluster's name are none of its business.
 func ofAttach(t v1.Token, cluster string) bool {
-	return t.Cluster == cluster && t.Description == cluster && t.Access == "readonly" && t.Reach.All && t.Expires == nil && t.State == "active"
+	return t.Cluster == cluster && t.Description == cluster && t.Access == "readonly" && t.Reach.All && t.Expires == nil
 }
 
 // token gives the cluster's token with its value: the one that it has, or a
@@ -175,9 +175,10 @@ func (r *clusterRegistry) token(ctx context.Context, cluster, uid string, known 
 	last := "" // of those that ended: the key that made it makes none again
 	for _, t := range all {
 		switch {
-		case ofAttach(t, cluster):
+		case !ofAttach(t, cluster):
+		case t.State == "active":
 			active = append(active, t)
-		case t.State != "active" && last == "":
+		case last == "": // the newest comes first
 			last = t.ID
 		}
 	}

@@ -115,6 +115,7 @@ func completeClusters(e env) cobra.CompletionFunc {
 func showCluster(ctx context.Context, c *clusterFlags, name, secret, of string, logins []login) (*shownCluster, error) {
 	out := &shownCluster{Name: name, Tokens: []clusterToken{}}
 	var unseen failures
+	told := map[string]bool{}
 	for _, at := range logins {
 		r, err := openRegistry(ctx, at, of)
 		if err != nil {
@@ -125,7 +126,9 @@ func showCluster(ctx context.Context, c *clusterFlags, name, secret, of string, 
 		clusterRegistries{r}.close()
 		if err != nil {
 			unseen.add(at.Server, err)
+			continue
 		}
+		told[at.Server] = true
 		for _, t := range tokens {
 			out.Tokens = append(out.Tokens, clusterToken{at.Server, t})
 		}
@@ -135,7 +138,7 @@ func showCluster(ctx context.Context, c *clusterFlags, name, secret, of string, 
 	switch {
 	case err == nil:
 		defer k.Close()
-		if out.Cluster, err = clusterSideOf(ctx, k, name, secret, out.Tokens, unseen.n == 0); err != nil {
+		if out.Cluster, err = clusterSideOf(ctx, k, name, secret, out.Tokens, told); err != nil {
 			unseen.add("the cluster", err)
 		}
 	case errors.As(err, &e) && e.Reason == kube.NoConfig && c.at.Kubeconfig == "":
@@ -149,8 +152,8 @@ func showCluster(ctx context.Context, c *clusterFlags, name, secret, of string, 
 }
 
 // clusterSideOf looks at what attach made in a cluster; nil if nothing of it
-// is there. whole says that all registries told their tokens.
-func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, tokens []clusterToken, whole bool) (*clusterSide, error) {
+// is there. told are the registries that told their tokens.
+func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, tokens []clusterToken, told map[string]bool) (*clusterSide, error) {
 	uid, err := k.UID(ctx)
 	if err != nil {
 		return nil, err
@@ -168,7 +171,7 @@ func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, to
 		if s.Annotations[uidMark] != uid {
 			one.Drift = append(one.Drift, "it is of another cluster")
 		}
-		one.Drift = append(one.Drift, drift(s, tokens, whole)...)
+		one.Drift = append(one.Drift, drift(s, tokens, told)...)
 		out.Secrets = append(out.Secrets, one)
 	}
 	for _, n := range []string{defaultName, kube.SystemNamespace} {
@@ -208,7 +211,7 @@ func (s *clusterSecret) look(ctx context.Context, k *kube.Cluster) error {
 
 // drift says how the entries differ from the registries' tokens. Of a registry
 // that did not tell its tokens nothing is said.
-func drift(s pullsecret.Secret, tokens []clusterToken, whole bool) []string {
+func drift(s pullsecret.Secret, tokens []clusterToken, told map[string]bool) []string {
 	var out []string
 	has := map[string]string{}
 	for _, l := range pullsecret.Logins(s) {
@@ -224,7 +227,7 @@ func drift(s pullsecret.Secret, tokens []clusterToken, whole bool) []string {
 			out = append(out, "it has no entry for "+shown(host))
 		case id == "":
 			out = append(out, "its entry for "+shown(host)+" is no token of a Fairlead")
-		case whole && !known:
+		case told[u] && !known:
 			out = append(out, fmt.Sprintf("its token %s is none that %s has for the cluster", id, shown(host)))
 		}
 	}

@@ -43,7 +43,7 @@ func TestAttachPulls(t *testing.T) {
 	// Another namespace has nothing.
 	s.ns.Apply(harness.Pod("lost", later))
 	s.ns.Waiting("lost", "ErrImagePull", "ImagePullBackOff")
-	if r := s.runAt("", "", "why", "pod/lost"); r.Code != 1 || !strings.Contains(r.Stdout, "secret") {
+	if r := s.run(1, "why", "pod/lost"); !strings.Contains(r.Stdout, "wants a credential for acme-later/app, and the pod has none") {
 		t.Errorf("why says %+v", r)
 	}
 
@@ -54,10 +54,15 @@ func TestAttachPulls(t *testing.T) {
 	t.Cleanup(func() { s.ns.Kubectl("delete", "pod", "foreign", "-n", "default", "--wait=false") })
 	s.refused("foreign")
 
+	// A copy of the secret outlives the detach; the token in it does not.
+	s.run(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
+	s.ns.Apply(harness.Pod("before", later, "fairlead-pull"))
+	s.ns.Running("before")
 	s.run(0, "cluster", "detach", "prod", "--force")
-	s.ns.Input(harness.Pod("after", later), "apply", "-n", "default", "-f", "-")
-	t.Cleanup(func() { s.ns.Kubectl("delete", "pod", "after", "-n", "default", "--wait=false") })
-	s.refused("after")
+	fresh := harness.Operator(s.regional).Push(t, "acme-later/app:v2", s.c.App(t, t.Name()+"fresh"))
+	s.ns.Apply(harness.Pod("after", fresh, "fairlead-pull"))
+	s.ns.Waiting("after", "ErrImagePull", "ImagePullBackOff")
+	s.ns.Event("after", "401 Unauthorized")
 }
 
 // refused waits until the node could not pull the image of a pod in default.
@@ -220,6 +225,9 @@ func TestAttachRefuses(t *testing.T) {
 		t.Errorf("with a copy: %+v", r)
 	}
 
+	if r := s.attach(3, "--as", "somebody"); !strings.Contains(r.Stderr, "the user somebody may not get namespaces") || len(s.tokens(s.global, "prod")) != 1 {
+		t.Errorf("without rights: %+v", r)
+	}
 	nobody := t.TempDir()
 	for want, args := range map[string][]string{
 		"nobody is signed in to " + s.regional.URL: {"--registry", s.regional.URL, "--allow-loopback"},
