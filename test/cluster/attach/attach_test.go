@@ -281,3 +281,18 @@ func TestDetachPartly(t *testing.T) {
 		t.Error("the rest is not done")
 	}
 }
+
+// TestAttachAtOnce: two people attach the same cluster at the same time, and
+// there is one token and one name in the list.
+func TestAttachAtOnce(t *testing.T) {
+	s := newSite(t, harness.Cluster(t))
+	args := []string{"-c", `"$@" >/dev/null & first=$!; "$@" && wait $first`, "sh", harness.FairleadBinary(),
+		"cluster", "attach", "prod", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"}
+	if r := s.ns.Run("", "sh", args...); r.Code != 0 {
+		t.Errorf("one of them failed: %+v", r)
+	}
+	if n := len(s.tokens(s.regional, "prod")); n != 1 || s.list("default") != "fairlead-pull" {
+		t.Errorf("there are %d tokens, and the list is %q", n, s.list("default"))
+	}
+	s.run(0, "cluster", "detach", "prod", "--force")
+}
