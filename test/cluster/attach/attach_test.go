@@ -286,8 +286,10 @@ func TestDetachPartly(t *testing.T) {
 // there is one token and one name in the list.
 func TestAttachAtOnce(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	args := []string{"-c", `"$@" >/dev/null & first=$!; "$@" && wait $first`, "sh", harness.FairleadBinary(),
-		"cluster", "attach", "prod", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"}
+	args := []string{
+		"-c", `"$@" >/dev/null & first=$!; "$@" && wait $first`, "sh", harness.FairleadBinary(),
+		"cluster", "attach", "prod", "--registry", s.regional.URL, "--without-controller", "--allow-loopback",
+	}
 	if r := s.ns.Run("", "sh", args...); r.Code != 0 {
 		t.Errorf("one of them failed: %+v", r)
 	}
