@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"internal/management":        4,
 	"internal/web":               4,
 	"internal/kube":              4,
+	"internal/kube/controller":   4,
 	"internal/kubefile":          4,
 	"internal/probe":             4,
 	"internal/database":          4,
@@ -35,6 +36,7 @@ var floors = map[string]int{
 	"internal/backup":          3,
 	"internal/token":           3,
 	"internal/diagnosis":       3,
+	"internal/pullplan":        3,
 	"internal/advisor":         3,
 
 	"internal/registry":          2,
@@ -74,11 +76,11 @@ type never struct {
 }
 
 var (
-	pure     = []string{"internal/oci", "internal/access", "dockerconfig", "keyring", "internal/pullsecret", "internal/diagnosis", "internal/kubefile"}
+	pure     = []string{"internal/oci", "internal/access", "dockerconfig", "keyring", "internal/pullsecret", "internal/pullplan", "internal/diagnosis", "internal/kubefile"}
 	surfaces = []string{"internal/distribution", "internal/admin", "internal/web"}
 	domains  = []string{
 		"internal/oci", "internal/access", "internal/blob", "internal/registry", "internal/account", "internal/token",
-		"internal/advisor", "internal/backup", "internal/kube", "internal/kubefile", "internal/pullsecret", "internal/diagnosis", "internal/probe", "internal/inquiry", "internal/keyfile", "internal/database", "internal/audit", "internal/tally", "dockerconfig", "keyring",
+		"internal/advisor", "internal/backup", "internal/kube", "internal/kubefile", "internal/pullsecret", "internal/pullplan", "internal/diagnosis", "internal/probe", "internal/inquiry", "internal/keyfile", "internal/database", "internal/audit", "internal/tally", "dockerconfig", "keyring",
 	}
 )
 
@@ -108,7 +110,7 @@ var doors = []door{
 	{"github.com/minio", []string{"internal/blob/s3"}, "swappable, and go list proves it"},
 	{"k8s.io", []string{"internal/kube", "api/v1alpha1"}, "its weight stays behind one door"},
 	{"sigs.k8s.io", []string{"internal/kube", "api/v1alpha1"}, "its weight stays behind one door"},
-	{"github.com/prometheus", []string{"internal/observe"}, "swappable, and go list proves it"},
+	{"github.com/prometheus", []string{"internal/observe", "internal/kube/controller"}, "swappable, and go list proves it"},
 	{"github.com/schollz", []string{"internal/cli"}, "swappable, and go list proves it"},
 	{"github.com/dustin", []string{"internal/cli"}, "swappable, and go list proves it"},
 	{"go.yaml.in/yaml", []string{"internal/config", "internal/cli", "internal/kubefile"}, "people's files are read in one place"},
