@@ -126,13 +126,19 @@ func TestMake(t *testing.T) {
 			return s
 		}(), []string{"one is NotOurs"}},
 		"name": {state(policy("one", func(p *pullplan.Policy) { p.SecretName = "other" })), []string{"one is NameNotPermitted"}},
-		"conflict": {state(policy("two"), policy("one", func(p *pullplan.Policy) { p.Created = now })),
-			[]string{fresh[0], fresh[1], "two is Ready", "one is Conflict"}},
+		"conflict": {
+			state(policy("two"), policy("one", func(p *pullplan.Policy) { p.Created = now })),
+			[]string{fresh[0], fresh[1], "two is Ready", "one is Conflict"},
+		},
 		"conflict of one age": {state(policy("two"), policy("one")), []string{fresh[0], fresh[1], "one is Ready", "two is Conflict"}},
-		"two names": {state(policy("one"), policy("two", func(p *pullplan.Policy) { p.SecretName = "pull-2" })),
-			[]string{fresh[0], "apply secret pull-2: Missing", "set list default: Missing b,a,pull,pull-2", "one is Ready", "two is Ready"}},
-		"not allowed": {state(policy("one", cred(func(c *pullplan.Credential) { c.Allows = func(ns string) bool { return ns == "other" } }))),
-			[]string{"one is SourceNotAllowed"}},
+		"two names": {
+			state(policy("one"), policy("two", func(p *pullplan.Policy) { p.SecretName = "pull-2" })),
+			[]string{fresh[0], "apply secret pull-2: Missing", "set list default: Missing b,a,pull,pull-2", "one is Ready", "two is Ready"},
+		},
+		"not allowed": {
+			state(policy("one", cred(func(c *pullplan.Credential) { c.Allows = func(ns string) bool { return ns == "other" } }))),
+			[]string{"one is SourceNotAllowed"},
+		},
 		"nobody is allowed": {state(policy("one", cred(func(c *pullplan.Credential) { c.Allows = nil }))), []string{"one is SourceNotAllowed"}},
 		"withdrawn": {func() pullplan.State {
 			s := made(state(policy("one")))
@@ -161,15 +167,19 @@ func TestMake(t *testing.T) {
 			s.Policies[0].Unreadable = "no such operator"
 			return s
 		}(), nil},
-		"kube-system": {func() pullplan.State { s := state(policy("one")); s.Namespace.Name = "kube-system"; return s }(),
-			[]string{"apply secret pull: Missing", "one is Ready"}},
+		"kube-system": {
+			func() pullplan.State { s := state(policy("one")); s.Namespace.Name = "kube-system"; return s }(),
+			[]string{"apply secret pull: Missing", "one is Ready"},
+		},
 		"kube-system, asked": {func() pullplan.State {
 			s := state(policy("one", func(p *pullplan.Policy) { p.NameInKubeSystem = true }))
 			s.Namespace.Name = "kube-system"
 			return s
 		}(), fresh},
-		"all accounts": {state(policy("one", func(p *pullplan.Policy) { p.AllAccounts = true })),
-			[]string{fresh[0], "set list build: Missing theirs,pull", fresh[1], "one is Ready"}},
+		"all accounts": {
+			state(policy("one", func(p *pullplan.Policy) { p.AllAccounts = true })),
+			[]string{fresh[0], "set list build: Missing theirs,pull", fresh[1], "one is Ready"},
+		},
 		"other account": {func() pullplan.State {
 			s := made(state(policy("one")))
 			s.Policies[0].AccountNames = []string{"build"}
