@@ -12,7 +12,7 @@ ldflags := -s -w -X $(cli).version=$(version) -X $(cli).commit=$(commit)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 export PATH := $(CURDIR)/bin/tools:$(PATH)
 
-.PHONY: help deps build run test test-long fuzz check bench clean
+.PHONY: help deps build run test test-long fuzz check generate bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ fuzz: ## run each fuzz target for FUZZTIME (1m)
 
 check: deps ## format, vet, lint, import rules, documents, known vulnerabilities
 	@scripts/check.sh
+
+generate: deps ## make the schemas and copies of api/v1alpha1 anew
+	bin/tools/controller-gen object paths=./api/v1alpha1/...
+	bin/tools/controller-gen crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir=deploy/crds
 
 bench: deps build ## measure Fairlead beside CNCF distribution and nginx, tokens beside a signature, keyring beside the kubelet's
 	@scripts/bench.sh

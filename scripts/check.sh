@@ -36,7 +36,22 @@ scripts() {
 	fi
 }
 
+# What is made of api/v1alpha1 must be what is committed.
+generated() {
+	local dir
+	dir=$(mktemp -d) || return 1
+	"$tools/controller-gen" object paths=./api/v1alpha1/... output:object:dir="$dir" &&
+		"$tools/controller-gen" crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir="$dir/crds" &&
+		diff -r "$dir/crds" deploy/crds && diff "$dir/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go || {
+		printf 'run make generate\n'
+		rm -rf "$dir"
+		return 1
+	}
+	rm -rf "$dir"
+}
+
 step format formatted
+step 'generated files' generated
 step scripts scripts
 for m in "${modules[@]}"; do
 	step "vet $m" each "$m" go vet ./...
