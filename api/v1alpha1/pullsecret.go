@@ -33,15 +33,14 @@ type Registry struct {
 }
 
 // FairleadSource mints read-only tokens at a Fairlead with a cluster's token.
+//
+// +kubebuilder:validation:XValidation:rule="duration(self.renewAfter) < duration(self.lifetime)",message="renewAfter must be less than lifetime"
 type FairleadSource struct {
-	// URL of the Fairlead.
-	//
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^https?://[^/?#\s]+/?$`
-	URL string `json:"url"`
-	// TokenSecret is a Secret in the controller's namespace: the cluster's
-	// token under the key token, and, if its authority is private, its
-	// certificates under ca.crt.
+	// TokenSecret is a Secret in the controller's namespace: the Fairlead's URL
+	// under the key url, the cluster's token under token, and, if its authority
+	// is private, its certificates under ca.crt. The URL stands beside the
+	// token so that no policy sends the token elsewhere. Its annotation
+	// fairlead.dev/namespaces is that of a SecretSource.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

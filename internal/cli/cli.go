@@ -106,7 +106,7 @@ token-add, token-list, token-get, token-rm, image-list, image-inspect, image-rm.
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	},
 		newLogin(e), newLogout(e), newWhoami(e), newContext(e), newAccount(e), newNamespace(e), newToken(e), newRepository(e),
-		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
+		newImage(e), newTrash(e), newUsage(e), newAudit(e), newServe(e), newController(e), newKey(e), newSweep(e), newFsck(e), newBackup(e), newRestore(e),
 		newCluster(e), newSecret(e), newKeyring(e), newWhy(e), newConfig(e), newOperatorToken(e), newVersion(e), newCompletion())
 	root.AddCommand(spellings(e)...)
 	root.SetIn(e.stdin)

@@ -12,6 +12,7 @@ import (
 
 	// Users of these kubeconfigs have no other way in.
 	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -20,6 +21,27 @@ import (
 // KUBECONFIG, else ~/.kube/config, else, in a pod, its own cluster. It touches
 // no network. Errors: *Error with the reason NoConfig, NoContext or BadConfig.
 func Open(o Options) (*Cluster, error) {
+	cfg, namespace, err := find(o)
+	if err != nil {
+		return nil, err
+	}
+	return newCluster(cfg, namespace, o)
+}
+
+// Config is Open for who brings a client of their own. Its requests are
+// limited as those of Cluster are, and have no time limit, since some watch.
+func Config(o Options) (*rest.Config, error) {
+	cfg, _, err := find(o)
+	if err != nil {
+		return nil, err
+	}
+	cfg.UserAgent = "fairlead/" + o.Version
+	cfg.QPS, cfg.Burst = qps, burst
+	cfg.WarningHandlerWithContext = rest.NoWarnings{}
+	return cfg, nil
+}
+
+func find(o Options) (*rest.Config, string, error) {
 	rules := rulesOf(o)
 	over := &clientcmd.ConfigOverrides{
 		CurrentContext: o.Context,
@@ -30,13 +52,13 @@ func Open(o Options) (*Cluster, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, over)
 	cfg, err := loader.ClientConfig()
 	if err != nil {
-		return nil, configError(err, o, rules.Precedence)
+		return nil, "", configError(err, o, rules.Precedence)
 	}
 	namespace, _, err := loader.Namespace()
 	if err != nil {
-		return nil, configError(err, o, rules.Precedence)
+		return nil, "", configError(err, o, rules.Precedence)
 	}
-	return newCluster(cfg, namespace, o)
+	return cfg, namespace, nil
 }
 
 const contextsHint = "kubectl config get-contexts, to see what there is"

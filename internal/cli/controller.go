@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/fairlead/internal/kube/controller"
+	"fairlead.dev/fairlead/internal/observe"
+)
+
+func newController(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Keep pull secrets in a Kubernetes cluster",
+		Long: `Keep the pull secrets of a Kubernetes cluster as its ClusterPullSecrets and
+PullSecrets say, until it is asked to stop (SIGINT or SIGTERM). In a pod it
+looks after its own cluster. docs/controller.md has the kinds, the rights that
+it needs, and what each reason means.`,
+		Example: `  fairlead controller
+  fairlead controller --kubeconfig admin.kubeconfig --secret-name fairlead-pull --secret-name team-pull
+  fairlead controller --leader-elect --metrics-listen :9090 --health-listen :9091`,
+		Args: noArgs,
+	}
+	c := addCluster(cmd, e, false)
+	f := cmd.Flags()
+	f.Lookup("namespace").Usage = "`namespace` of the controller, where sources lie (default fairlead-system)"
+	var o controller.Options
+	f.StringSliceVar(&o.SecretNames, "secret-name", []string{"fairlead-pull"}, "`name` that secrets may have; may be repeated")
+	f.BoolVar(&o.LeaderElect, "leader-elect", false, "let one of several replicas work at a time")
+	f.StringVar(&o.MetricsListen, "metrics-listen", "", "`address` of /metrics; none without")
+	f.StringVar(&o.HealthListen, "health-listen", "", "`address` of /healthz and /readyz; none without")
+	for _, flag := range []string{"secret-name", "metrics-listen", "health-listen"} {
+		complete(cmd, flag)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := c.one(); err != nil {
+			return err
+		}
+		o.Cluster = c.at
+		o.Cluster.Version, o.Cluster.Namespace = build().Version, "fairlead-system"
+		if len(c.namespaces) > 0 {
+			o.Cluster.Namespace = c.namespaces[0]
+		}
+		o.Log = observe.NewLogger(e.stderr, slog.LevelInfo, terminal(e.stderr))
+		return failed("controller", controller.Run(cmd.Context(), o))
+	}
+	return cmd
+}

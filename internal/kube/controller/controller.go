@@ -1,0 +1,198 @@
+// Package controller keeps a cluster's pull secrets as ClusterPullSecrets and
+// PullSecrets say. What is to be written in a namespace is decided by
+// pullplan; here it is watched, written and told.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/pullplan"
+)
+
+// Options of Run.
+type Options struct {
+	// Cluster is where; its Namespace is the controller's own, where sources
+	// and the credentials in use lie.
+	Cluster kube.Options
+	// SecretNames that policies may use; no other secret outside of the
+	// controller's namespace is read or written.
+	SecretNames []string
+	// LeaderElect lets one of several replicas work at a time.
+	LeaderElect bool
+	// MetricsListen and HealthListen are addresses; "" is off.
+	MetricsListen, HealthListen string
+	Log                         *slog.Logger
+	// Now is the clock of credentials; time.Now for nil.
+	Now func() time.Time
+}
+
+// keeper is what both controllers share.
+type keeper struct {
+	o       Options
+	scheme  *runtime.Scheme
+	client  client.Client // writes, and reads policies, namespaces and accounts from the cache
+	own     cache.Cache   // secrets of the controller's namespace
+	named   map[string]cache.Cache
+	events  events.EventRecorder
+	board   *board
+	recent  *recent
+	repairs *repairs
+}
+
+// Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
+// the API server, the loss of leadership.
+func Run(ctx context.Context, o Options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	log := logr.FromSlogHandler(o.Log.Handler())
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	cfg, err := kube.Config(o.Cluster)
+	if err != nil {
+		return err
+	}
+	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs()}
+	if err := errors.Join(corev1.AddToScheme(k.scheme), v1alpha1.AddToScheme(k.scheme)); err != nil {
+		return err
+	}
+	mgr, err := k.manager(cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := k.secretCaches(mgr); err != nil {
+		return err
+	}
+	if err := errors.Join(k.watchNamespaces(mgr), k.watchPolicies(mgr)); err != nil {
+		return err
+	}
+	registerMetrics()
+	o.Log.Info("controller starts", "namespace", o.Cluster.Namespace, "secretNames", o.SecretNames)
+	return mgr.Start(ctx)
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Cluster.Namespace == "":
+		return errors.New("the controller's namespace is not named")
+	case len(o.SecretNames) == 0:
+		return errors.New("no secret name is permitted: name one at least")
+	}
+	slices.Sort(o.SecretNames)
+	o.SecretNames = slices.Compact(o.SecretNames)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// manager has the cache of all that is no secret.
+func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, error) {
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: k.scheme, Logger: log,
+		LeaderElection: k.o.LeaderElect, LeaderElectionID: "fairlead-controller",
+		LeaderElectionNamespace: k.o.Cluster.Namespace, LeaderElectionReleaseOnCancel: true,
+		Metrics:                server.Options{BindAddress: address(k.o.MetricsListen)},
+		HealthProbeBindAddress: address(k.o.HealthListen),
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:                  cache.Options{DefaultTransform: slim},
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.client = mgr.GetClient()
+	k.events = mgr.GetEventRecorder("fairlead")
+	synced := func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", synced))
+}
+
+func address(listen string) string {
+	if listen == "" {
+		return "0" // the library's word for off
+	}
+	return listen
+}
+
+// secretCaches are one per permitted name, and one of the own namespace: a
+// field selector cannot say "or", and rights are given by name.
+func (k *keeper) secretCaches(mgr manager.Manager) error {
+	add := func(o cache.Options) (cache.Cache, error) {
+		o.Scheme, o.Mapper, o.HTTPClient, o.DefaultTransform = k.scheme, mgr.GetRESTMapper(), mgr.GetHTTPClient(), slim
+		c, err := cache.New(mgr.GetConfig(), o)
+		if err != nil {
+			return nil, err
+		}
+		return c, mgr.Add(c)
+	}
+	var err error
+	if k.own, err = add(cache.Options{DefaultNamespaces: map[string]cache.Config{k.o.Cluster.Namespace: {}}}); err != nil {
+		return err
+	}
+	k.named = map[string]cache.Cache{}
+	for _, name := range k.o.SecretNames {
+		c, err := add(cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.name", name)})
+		if err != nil {
+			return fmt.Errorf("watch secrets of the name %s: %w", name, err)
+		}
+		k.named[name] = c
+	}
+	return nil
+}
+
+// slim drops what nobody reads, so that a large cluster fits into little
+// memory.
+func slim(o any) (any, error) {
+	m, ok := o.(metav1.Object)
+	if !ok {
+		return o, nil
+	}
+	m.SetManagedFields(nil)
+	switch one := o.(type) {
+	case *corev1.ServiceAccount:
+		one.Secrets = nil
+		one.Annotations = only(one.Annotations, pullplan.ListAnnotation)
+	case *corev1.Namespace:
+		one.Annotations, one.Spec = nil, corev1.NamespaceSpec{}
+	}
+	return o, nil
+}
+
+func only(m map[string]string, key string) map[string]string {
+	if v, is := m[key]; is {
+		return map[string]string{key: v}
+	}
+	return nil
+}

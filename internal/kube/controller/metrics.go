@@ -1,0 +1,46 @@
+package controller
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+var (
+	namespaces = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fairlead_controller_namespaces", Help: "Namespaces that a policy chooses, by whether all is as it should be (ready, failing).",
+	}, []string{"policy", "state"})
+	writes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairlead_controller_writes_total", Help: "Writes to secrets and service accounts.",
+	}, []string{"object", "verb"})
+	renewals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairlead_controller_renewals_total", Help: "Tokens asked for, by what came of it (minted, failed).",
+	}, []string{"result"})
+	credentialMinted = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fairlead_controller_credential_minted_timestamp_seconds", Help: "When the credential in use was minted; its age is the time since.",
+	}, []string{"policy", "host"})
+	credentialExpires = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fairlead_controller_credential_expires_timestamp_seconds", Help: "When the credential in use expires.",
+	}, []string{"policy", "host"})
+	credentialProblem = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fairlead_controller_credentials_failing", Help: "1 if a policy's credentials cannot be had or renewed.",
+	}, []string{"policy"})
+)
+
+// registerMetrics adds ours to those of the library.
+func registerMetrics() {
+	for _, c := range []prometheus.Collector{namespaces, writes, renewals, credentialMinted, credentialExpires, credentialProblem} {
+		var twice prometheus.AlreadyRegisteredError
+		if err := metrics.Registry.Register(c); err != nil && !errors.As(err, &twice) {
+			panic(err) // our own names clash
+		}
+	}
+}
+
+func forgetMetrics(policy string) {
+	of := prometheus.Labels{"policy": policy}
+	for _, v := range []*prometheus.GaugeVec{namespaces, credentialMinted, credentialExpires, credentialProblem} {
+		v.DeletePartialMatch(of)
+	}
+}

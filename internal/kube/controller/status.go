@@ -1,0 +1,196 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/pullplan"
+)
+
+// The conditions.
+const (
+	conditionReady       = "Ready"
+	conditionCredentials = "CredentialsReady"
+)
+
+// reconcilePolicy renews a policy's credentials and writes its status.
+func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile.Result, error) {
+	p, err := k.policy(ctx, id)
+	if apierrors.IsNotFound(err) {
+		k.board.forget(id)
+		forgetMetrics(id.String())
+		return reconcile.Result{}, k.forget(ctx, id, nil)
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	registries, next, failure := k.credentials(ctx, p)
+	status := v1alpha1.PullSecretStatus{
+		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: append([]metav1.Condition(nil), p.status.Conditions...),
+	}
+	setCredentials(&status, failure)
+	whole, err := k.count(ctx, p, &status)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !whole {
+		return reconcile.Result{RequeueAfter: statusPause}, nil
+	}
+	if err := k.writeStatus(ctx, p, status); err != nil {
+		if stale(err) {
+			return reconcile.Result{RequeueAfter: statusPause}, nil
+		}
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: next}, failure
+}
+
+// credentials of all registries, renewed if due; next is when to look again.
+func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
+	used := map[string]bool{}
+	var errs []error
+	for _, r := range p.spec.Registries {
+		one := v1alpha1.RegistryStatus{Host: r.Host}
+		var err error
+		if r.Fairlead != nil {
+			used[stateName(p.ID, r)] = true
+			var h held
+			var due time.Time
+			if h, due, err = k.renewed(ctx, p, r); !h.minted.IsZero() {
+				one.Renewed, one.Expires = &metav1.Time{Time: h.minted}, &metav1.Time{Time: h.expires}
+				next = sooner(next, max(due.Sub(k.o.Now()), time.Second))
+				credentialMinted.WithLabelValues(p.String(), r.Host).Set(float64(h.minted.Unix()))
+				credentialExpires.WithLabelValues(p.String(), r.Host).Set(float64(h.expires.Unix()))
+			}
+		} else {
+			err = k.sourceProblem(ctx, p, r)
+		}
+		if err != nil {
+			one.Problem = err.Error()
+			errs = append(errs, fmt.Errorf("%s: %w", r.Host, err))
+		}
+		out = append(out, one)
+	}
+	errs = append(errs, k.forget(ctx, p.ID, used))
+	return out, next, errors.Join(errs...)
+}
+
+// sourceProblem says why a Secret gives no credential.
+func (k *keeper) sourceProblem(ctx context.Context, p policy, r v1alpha1.Registry) error {
+	c, err := k.credential(ctx, p.ID, r)
+	if err != nil || c.Reason == "" {
+		return err
+	}
+	return &mintError{c.Reason, errors.New(c.Problem)}
+}
+
+func setCredentials(s *v1alpha1.PullSecretStatus, failure error) {
+	c := metav1.Condition{Type: conditionCredentials, Status: metav1.ConditionTrue, Reason: string(pullplan.Ready), Message: "all credentials are there", ObservedGeneration: s.ObservedGeneration}
+	if failure != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reasonWriteFailed), failure.Error()
+		var why *mintError
+		if errors.As(failure, &why) {
+			c.Reason = string(why.reason)
+		}
+	}
+	meta.SetStatusCondition(&s.Conditions, c)
+}
+
+// count sums up the board. It is false while a namespace has no verdict yet.
+func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStatus) (bool, error) {
+	plain := p.plain()
+	ready := metav1.Condition{Type: conditionReady, Status: metav1.ConditionTrue, Reason: string(pullplan.Ready), ObservedGeneration: s.ObservedGeneration}
+	if plain.Unreadable != "" {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(pullplan.BadSelector), plain.Unreadable+": what was made stays as it is"
+		meta.SetStatusCondition(&s.Conditions, ready)
+		return true, nil
+	}
+	var all corev1.NamespaceList
+	if err := k.client.List(ctx, &all); err != nil {
+		return false, err
+	}
+	var first string
+	for i := range all.Items {
+		ns := pullplan.Namespace{Name: all.Items[i].Name, Labels: all.Items[i].Labels, Terminating: all.Items[i].DeletionTimestamp != nil}
+		if !plain.Chooses(ns) {
+			continue
+		}
+		n, is := k.board.of(p.ID, ns.Name, s.ObservedGeneration)
+		if !is {
+			return false, nil
+		}
+		s.Namespaces++
+		if n.reason == pullplan.Ready {
+			s.Ready++
+			continue
+		}
+		s.Failing++
+		if first == "" || ns.Name < first { // lists of the cache have no order
+			first = ns.Name
+			ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(n.reason), ns.Name+": "+n.message
+		}
+	}
+	if s.Failing > 1 {
+		ready.Message += fmt.Sprintf("; %d other namespaces are failing", s.Failing-1)
+	}
+	if s.Failing == 0 {
+		ready.Message = fmt.Sprintf("all is as it should be in %d namespaces", s.Namespaces)
+	}
+	meta.SetStatusCondition(&s.Conditions, ready)
+	return true, nil
+}
+
+// writeStatus writes what differs, and tells of a change in an event.
+func (k *keeper) writeStatus(ctx context.Context, p policy, s v1alpha1.PullSecretStatus) error {
+	id := p.String()
+	namespaces.WithLabelValues(id, "ready").Set(float64(s.Ready))
+	namespaces.WithLabelValues(id, "failing").Set(float64(s.Failing))
+	failing := 0.0
+	if !meta.IsStatusConditionTrue(s.Conditions, conditionCredentials) {
+		failing = 1
+	}
+	credentialProblem.WithLabelValues(id).Set(failing)
+	if equality.Semantic.DeepEqual(trimmed(*p.status), trimmed(s)) {
+		return nil
+	}
+	before := *p.status.DeepCopy()
+	*p.status = s
+	if err := k.client.Status().Update(ctx, p.object); err != nil {
+		return err
+	}
+	for _, c := range s.Conditions {
+		was := meta.FindStatusCondition(before.Conditions, c.Type)
+		if was != nil && was.Status == c.Status && was.Reason == c.Reason {
+			continue
+		}
+		kind := corev1.EventTypeNormal
+		if c.Status != metav1.ConditionTrue {
+			kind = corev1.EventTypeWarning
+		}
+		k.events.Eventf(p.object, nil, kind, c.Reason, c.Type, "%s", c.Message)
+	}
+	return nil
+}
+
+// trimmed has times in whole seconds, as the API server keeps them.
+func trimmed(s v1alpha1.PullSecretStatus) v1alpha1.PullSecretStatus {
+	s = *s.DeepCopy()
+	for i := range s.Registries {
+		for _, t := range []*metav1.Time{s.Registries[i].Renewed, s.Registries[i].Expires} {
+			if t != nil {
+				t.Time = t.Truncate(time.Second).UTC()
+			}
+		}
+	}
+	return s
+}

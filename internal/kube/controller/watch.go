@@ -1,0 +1,141 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/pullplan"
+)
+
+// workers look after namespaces at the same time.
+const workers = 4
+
+// kinds makes a source of a kind: each event asks for what of gives. The spec
+// of a policy is all that counts of it; generation sees no status.
+func kinds[O client.Object, R comparable](c cache.Cache, o O, of func(context.Context, O) []R, filter ...predicate.TypedPredicate[O]) source.TypedSource[R] {
+	return source.TypedKind(c, o, handler.TypedEnqueueRequestsFromMapFunc[O, R](of), filter...)
+}
+
+// watchNamespaces starts the controller whose requests are namespaces.
+func (k *keeper) watchNamespaces(mgr manager.Manager) error {
+	skip := true
+	c, err := controller.NewTyped("namespace", mgr, controller.TypedOptions[string]{
+		SkipNameValidation: &skip, MaxConcurrentReconciles: workers,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 2*time.Minute),
+		Reconciler:  reconcile.TypedFunc[string](k.reconcileNamespace),
+	})
+	if err != nil {
+		return err
+	}
+	all := func(ctx context.Context) (out []string) {
+		var list corev1.NamespaceList
+		if err := k.client.List(ctx, &list); err != nil {
+			return nil // the cache is not filled: each namespace comes by itself
+		}
+		for i := range list.Items {
+			out = append(out, list.Items[i].Name)
+		}
+		return out
+	}
+	sources := []source.TypedSource[string]{
+		kinds(mgr.GetCache(), &corev1.Namespace{}, func(_ context.Context, o *corev1.Namespace) []string { return []string{o.Name} }),
+		kinds(mgr.GetCache(), &corev1.ServiceAccount{}, func(_ context.Context, o *corev1.ServiceAccount) []string { return []string{o.Namespace} }),
+		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(ctx context.Context, _ *v1alpha1.ClusterPullSecret) []string { return all(ctx) },
+			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
+			predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+		kinds(k.own, &corev1.Secret{}, func(ctx context.Context, _ *corev1.Secret) []string { return all(ctx) }, k.sources()),
+	}
+	for _, named := range k.named {
+		sources = append(sources, source.TypedKind(named, &corev1.Secret{}, k.secretEvents()))
+	}
+	return watch(c, sources)
+}
+
+func watch[R comparable](c controller.TypedController[R], sources []source.TypedSource[R]) error {
+	for _, s := range sources {
+		if err := c.Watch(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources are the secrets of our namespace that are no pull secret of ours.
+func (k *keeper) sources() predicate.TypedPredicate[*corev1.Secret] {
+	return predicate.NewTypedPredicateFuncs(func(s *corev1.Secret) bool {
+		_, permitted := k.named[s.Name]
+		return !permitted || s.Annotations[pullplan.PolicyAnnotation] == ""
+	})
+}
+
+// secretEvents asks for the namespace; a secret that is deleted is so, whatever
+// we wrote a moment before.
+func (k *keeper) secretEvents() handler.TypedEventHandler[*corev1.Secret, string] {
+	type queue = workqueue.TypedRateLimitingInterface[string]
+	return handler.TypedFuncs[*corev1.Secret, string]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*corev1.Secret], q queue) { q.Add(e.Object.Namespace) },
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.Secret], q queue) {
+			q.Add(e.ObjectNew.Namespace)
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.Secret], q queue) {
+			k.recent.drop("secret", e.Object.Namespace, e.Object.Name)
+			q.Add(e.Object.Namespace)
+		},
+	}
+}
+
+// watchPolicies starts the controller whose requests are policies.
+func (k *keeper) watchPolicies(mgr manager.Manager) error {
+	skip := true
+	c, err := controller.NewTyped("policy", mgr, controller.TypedOptions[pullplan.ID]{
+		SkipNameValidation: &skip,
+		RateLimiter:        workqueue.NewTypedItemExponentialFailureRateLimiter[pullplan.ID](time.Second, 5*time.Minute),
+		Reconciler:         reconcile.TypedFunc[pullplan.ID](k.reconcilePolicy),
+	})
+	if err != nil {
+		return err
+	}
+	return watch(c, []source.TypedSource[pullplan.ID]{
+		source.TypedFunc[pullplan.ID](func(_ context.Context, q workqueue.TypedRateLimitingInterface[pullplan.ID]) error {
+			k.board.wakes(q)
+			return nil
+		}),
+		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(_ context.Context, o *v1alpha1.ClusterPullSecret) []pullplan.ID {
+			return []pullplan.ID{clusterPolicy(o).ID}
+		}, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []pullplan.ID {
+			return []pullplan.ID{ownPolicy(o).ID}
+		}, predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+		kinds(k.own, &corev1.Secret{}, k.concerned, k.sources()),
+	})
+}
+
+// concerned are the policies that a secret of our namespace may matter to: all
+// that are, and the one that a state was made for, which may be gone.
+func (k *keeper) concerned(ctx context.Context, s *corev1.Secret) (out []pullplan.ID) {
+	if id, is := pullplan.ParseID(s.Annotations[pullplan.PolicyAnnotation]); is {
+		out = append(out, id)
+	}
+	all, err := k.policies(ctx, "")
+	if err != nil {
+		return out // the cache is not filled: each policy comes by itself
+	}
+	for _, p := range all {
+		out = append(out, p.ID)
+	}
+	return out
+}
