@@ -49,7 +49,11 @@ func run(t *testing.T, c *harness.Kubernetes, as ...string) *running {
 	t.Helper()
 	ns := c.Namespace(t)
 	kinds.Do(func() {
-		ns.Kubectl("apply", "--server-side", "-f", filepath.Join("..", "..", "..", "deploy", "crds"))
+		crds, err := filepath.Abs(filepath.Join("..", "..", "..", "deploy", "crds"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns.Kubectl("apply", "--server-side", "-f", crds)
 		ns.Kubectl("wait", "--for=condition=Established", "crd/clusterpullsecrets.fairlead.dev", "crd/pullsecrets.fairlead.dev")
 	})
 	r := &running{Namespace: ns, secret: "pull-" + ns.Name, as: as, log: &safe{}, t: t}
