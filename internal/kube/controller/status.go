@@ -67,9 +67,17 @@ func gauge(is bool) float64 {
 func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
 	used := map[string]bool{}
 	var errs []error
+	permitted := slices.Contains(k.o.SecretNames, p.spec.SecretName)
+	if !permitted {
+		errs = append(errs, &sourceError{pullplan.NameNotPermitted, "no credential is asked for: no secret of the name " + p.spec.SecretName + " may be written"})
+	}
 	for _, r := range p.spec.Registries {
 		one := v1alpha1.RegistryStatus{Host: r.Host}
 		var err error
+		if !permitted {
+			out = append(out, one)
+			continue
+		}
 		if r.Fairlead != nil {
 			used[stateName(p.ID, r)] = true
 			var h held

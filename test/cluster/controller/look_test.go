@@ -183,7 +183,12 @@ func (r *running) source(name, allowed string) {
 // the spec.
 func (r *running) policy(registries string, more ...string) *v1alpha1.ClusterPullSecret {
 	r.t.Helper()
-	p := whole("p-" + r.Name)
+	return r.policyOf("p-"+r.Name, registries, more...)
+}
+
+func (r *running) policyOf(name, registries string, more ...string) *v1alpha1.ClusterPullSecret {
+	r.t.Helper()
+	p := whole(name)
 	r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: ClusterPullSecret\nmetadata: {name: %s}\nspec:\n  secretName: %s\n  namespaceSelector: {matchLabels: {team: %s}}\n  registries: [%s]\n  %s\n",
 		p.Name, r.secret, r.Name, registries, strings.Join(more, "\n  "))
 	r.t.Cleanup(func() { _ = r.api.Delete(ended, p.DeepCopy()) })
