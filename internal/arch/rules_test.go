@@ -47,6 +47,7 @@ var floors = map[string]int{
 	"internal/advisor/feed":      2,
 	"internal/client":            2,
 	"internal/pullsecret":        2,
+	"internal/selfimage":         2,
 
 	"internal/oci":        1,
 	"internal/oci/wire":   1,
