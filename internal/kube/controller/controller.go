@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -131,8 +132,11 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 	synced := func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		if !mgr.GetCache().WaitForCacheSync(ctx) {
-			return errors.New("the caches are not filled yet")
+		all := append(slices.Collect(maps.Values(k.named)), mgr.GetCache(), k.own)
+		for _, c := range all {
+			if !c.WaitForCacheSync(ctx) {
+				return errors.New("the caches are not filled yet")
+			}
 		}
 		return nil
 	}
@@ -155,7 +159,7 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 		if err != nil {
 			return nil, err
 		}
-		return c, mgr.Add(c)
+		return c, mgr.Add(early{c})
 	}
 	var err error
 	if k.own, err = add(cache.Options{DefaultNamespaces: map[string]cache.Config{k.o.Cluster.Namespace: {}}}); err != nil {
@@ -171,6 +175,12 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 	}
 	return nil
 }
+
+// early lets a cache be filled before this replica leads.
+type early struct{ cache.Cache }
+
+// GetCache is what the manager knows a cache by.
+func (e early) GetCache() cache.Cache { return e.Cache }
 
 // slim drops what nobody reads, so that a large cluster fits into little
 // memory.
