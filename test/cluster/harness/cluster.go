@@ -206,6 +206,7 @@ var controllers = []string{
 	"namespace-controller", "serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
 	"clusterrole-aggregation-controller", "validatingadmissionpolicy-status-controller", "garbage-collector-controller", "node-lifecycle-controller", "taint-eviction-controller",
 	"deployment-controller", "replicaset-controller", "statefulset-controller", "daemonset-controller", "job-controller", "cronjob-controller",
+	"persistentvolume-binder-controller", "persistentvolumeclaim-protection-controller", "persistentvolume-protection-controller",
 }
 
 func (c *Kubernetes) apiserver(etcd string, port int, server pair) []string {
