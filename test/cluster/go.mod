@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	fairlead.dev/fairlead/test/clients v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/google/go-containerregistry v0.22.1
 	golang.org/x/crypto v0.58.0
 )
