@@ -264,7 +264,7 @@ func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) erro
 	if err != nil {
 		return err
 	}
-	n := 0
+	n, made := 0, 0
 	for _, t := range tokens {
 		if t.State != "active" {
 			continue
@@ -277,7 +277,14 @@ func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) erro
 			return r.failed(err)
 		}
 		n++
+		if !ofAttach(t, x.name) {
+			made++
+			continue
+		}
 		fmt.Fprintf(e.stdout, "The token %s of %s is revoked.\n", t.ID, r.url)
+	}
+	if made > 0 {
+		fmt.Fprintf(e.stdout, "%s of %s that the controller made: revoked.\n", count(made, "token"), r.url)
 	}
 	if n == 0 {
 		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,15 +53,10 @@ func (x *detachment) uninstall(ctx context.Context, e env, broken *failures) {
 		if err := x.drop(ctx, e, o); err != nil {
 			broken.add(o.String(), err)
 		}
-		if o.Kind() == "Deployment" {
-			if err := x.awaitPods(ctx); err != nil {
-				broken.add("the controller", err)
-				return
-			}
-			if err := x.sweepSecrets(ctx, e); err != nil {
-				broken.add("secrets", err)
-			}
-		}
+	}
+	// Without rights no controller writes any more, wherever it may still run.
+	if err := x.sweepSecrets(ctx, e); err != nil {
+		broken.add("secrets", err)
 	}
 	for _, o := range all {
 		if o.Kind() == "CustomResourceDefinition" && len(foreign) == 0 && broken.n == 0 {
@@ -142,16 +136,6 @@ func (x *detachment) awaitSecrets(ctx context.Context, e env) error {
 	}, func() error { return nil }) // the rest is ours to do
 }
 
-// awaitPods sees to it that no controller writes any more.
-func (x *detachment) awaitPods(ctx context.Context) error {
-	return until(ctx, x.patience, func() (bool, error) {
-		n, err := x.k.Pods(ctx, deploy.Namespace, "app.kubernetes.io/name="+deploy.Controller)
-		return n == 0, err
-	}, func() error {
-		return &hintError{errors.New("its pods are still there"), "kubectl get pods -n " + deploy.Namespace + ", and the same command again when they are gone"}
-	})
-}
-
 // sweepSecrets takes away what the controller left: the names that it put into
 // lists, then its secrets.
 func (x *detachment) sweepSecrets(ctx context.Context, e env) error {
@@ -210,11 +194,6 @@ func (x *detachment) unlist(ctx context.Context, s pullsecret.Secret) error {
 // leave takes away the secrets with the cluster's tokens, which are void by
 // now, and the namespace if nothing else is in it.
 func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
-	for _, s := range x.sources {
-		if err := x.remove(ctx, e, s); err != nil {
-			broken.add(s.ID(), err)
-		}
-	}
 	for _, o := range []kube.Object{
 		object("coordination.k8s.io/v1", "Lease", deploy.Namespace, deploy.Controller), object("v1", "Secret", deploy.Namespace, webhookSecret),
 	} {
@@ -229,30 +208,40 @@ func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
 			broken.add(o.String(), err)
 		}
 	}
-	if err := x.leaveNamespace(ctx, e); err != nil {
+	ns, err := x.k.Find(ctx, namespaceObject())
+	if err != nil {
 		broken.add("the namespace "+deploy.Namespace, err)
+		return
+	}
+	if ns.Label(clusterLabel) == x.name && x.alone(ctx, e) {
+		if err := x.drop(ctx, e, ns); err != nil {
+			broken.add(ns.String(), err)
+		}
+		return // the secrets go with it
+	}
+	for _, s := range x.sources {
+		if err := x.remove(ctx, e, s); err != nil {
+			broken.add(s.ID(), err)
+		}
 	}
 }
 
 // webhookSecret is the certificate that the controller makes for itself.
 const webhookSecret = "fairlead-webhook"
 
-// leaveNamespace removes the namespace if attach made it and nothing is in it.
-func (x *detachment) leaveNamespace(ctx context.Context, e env) error {
-	ns, err := x.k.Find(ctx, namespaceObject())
-	if kube.IsMissing(err) || err == nil && ns.Label(clusterLabel) != x.name {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+// alone says whether nothing but attach's is in the controller's namespace.
+func (x *detachment) alone(ctx context.Context, e env) bool {
+	const next = "kubectl delete namespace " + deploy.Namespace + ", if nothing in it is needed"
 	others, err := x.k.Contents(ctx, deploy.Namespace)
 	if err != nil {
-		return err
+		fmt.Fprintf(e.stderr, "The namespace %s stays, since it is not seen what else is in it: %v. Next: %s\n", deploy.Namespace, err, next)
+		return false
+	}
+	for _, s := range x.sources {
+		others = slices.DeleteFunc(others, func(name string) bool { return name == "secrets/"+s.Name })
 	}
 	if len(others) > 0 {
-		fmt.Fprintf(e.stderr, "The namespace %s stays, since there is more in it: %s. Next: kubectl delete namespace %[1]s, if it is not needed\n", deploy.Namespace, strings.Join(others, ", "))
-		return nil
+		fmt.Fprintf(e.stderr, "The namespace %s stays, since there is more in it: %s. Next: %s\n", deploy.Namespace, strings.Join(others, ", "), next)
 	}
-	return x.drop(ctx, e, namespaceObject())
+	return len(others) == 0
 }

@@ -204,6 +204,9 @@ func (c *Cluster) listable(ctx context.Context) ([]listing, error) {
 	for _, p := range paths {
 		var list metav1.APIResourceList
 		if err := c.raw(ctx, &list, p...); err != nil {
+			if IsMissing(err) {
+				continue // the kinds were taken away meanwhile
+			}
 			return nil, err
 		}
 		for _, r := range list.APIResources {
@@ -221,17 +224,6 @@ func (c *Cluster) raw(ctx context.Context, into any, path ...string) error {
 		return failed(target{verb: "get", resource: strings.Join(path, "/")}, err)
 	}
 	return json.Unmarshal(text, into)
-}
-
-// Pods counts the pods of a namespace whose labels a selector matches. Errors:
-// *Forbidden, ….
-func (c *Cluster) Pods(ctx context.Context, namespace, selector string) (int, error) {
-	n := 0
-	err := pages(ctx, c, c.core, target{resource: "pods", namespace: namespace}, query{labels: selector, names: true}, newNames, func(l *metav1.PartialObjectMetadataList) error {
-		n += len(l.Items)
-		return nil
-	})
-	return n, err
 }
 
 // Note sets an annotation of an object that is there, or takes it away for "".

@@ -67,6 +67,8 @@ func (s *site) clean() {
 	if s.t.Failed() {
 		s.t.Logf("detach: %+v", r)
 	}
+	s.kubectl("", "uncordon", "localhost")
+	s.kubectl("", "wait", "namespace/fairlead-system", "--for=delete", "--timeout=60s")
 }
 
 // run runs fairlead, which must end with this exit code, and show no token.
@@ -98,8 +100,7 @@ func (s *site) kubectl(stdin string, args ...string) harness.Result {
 // idle lets no pod run: the test is about what is in the API.
 func (s *site) idle() {
 	s.t.Helper()
-	s.kubectl("", "cordon", "localhost")
-	s.t.Cleanup(func() { s.kubectl("", "uncordon", "localhost") })
+	s.kubectl("", "cordon", "localhost") // clean ends it
 }
 
 // controller runs the controller as a process of this machine: the tests of
