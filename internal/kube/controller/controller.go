@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -28,8 +29,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullplan"
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 // Options of Run.
@@ -60,6 +63,7 @@ type keeper struct {
 	board   *board
 	recent  *recent
 	repairs *repairs
+	asked   *asked
 }
 
 // Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
@@ -75,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs()}
+	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked()}
 	if err := errors.Join(corev1.AddToScheme(k.scheme), v1alpha1.AddToScheme(k.scheme)); err != nil {
 		return err
 	}
@@ -100,6 +104,11 @@ func (o *Options) check() error {
 		return errors.New("the controller's namespace is not named")
 	case len(o.SecretNames) == 0:
 		return errors.New("no secret name is permitted: name one at least")
+	}
+	for _, name := range o.SecretNames {
+		if _, err := pullsecret.Build(pullsecret.Recipe{Name: name, Entries: []dockerconfig.Entry{{Key: "any", Username: "any", Password: "any"}}}); err != nil {
+			return fmt.Errorf("secret %w", err)
+		}
 	}
 	slices.Sort(o.SecretNames)
 	o.SecretNames = slices.Compact(o.SecretNames)
@@ -131,8 +140,11 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 	synced := func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		if !mgr.GetCache().WaitForCacheSync(ctx) {
-			return errors.New("the caches are not filled yet")
+		all := append(slices.Collect(maps.Values(k.named)), mgr.GetCache(), k.own)
+		for _, c := range all {
+			if !c.WaitForCacheSync(ctx) {
+				return errors.New("the caches are not filled yet")
+			}
 		}
 		return nil
 	}
@@ -155,7 +167,7 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 		if err != nil {
 			return nil, err
 		}
-		return c, mgr.Add(c)
+		return c, mgr.Add(early{c})
 	}
 	var err error
 	if k.own, err = add(cache.Options{DefaultNamespaces: map[string]cache.Config{k.o.Cluster.Namespace: {}}}); err != nil {
@@ -172,6 +184,16 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 	return nil
 }
 
+// early lets a cache be filled before this replica leads.
+type early struct{ cache.Cache }
+
+// GetCache is what the manager knows a cache by.
+func (e early) GetCache() cache.Cache { return e.Cache }
+
+// writerKey stands for the manager of a cached service account's list; no
+// account in the cluster has it.
+const writerKey = "fairlead.dev/-writer"
+
 // slim drops what nobody reads, so that a large cluster fits into little
 // memory.
 func slim(o any) (any, error) {
@@ -179,15 +201,27 @@ func slim(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
+	fields := m.GetManagedFields()
 	m.SetManagedFields(nil)
 	switch one := o.(type) {
 	case *corev1.ServiceAccount:
 		one.Secrets = nil
 		one.Annotations = only(one.Annotations, pullplan.ListAnnotation)
+		if who := kube.ListWriter(fields); who != "" && who != kube.Manager {
+			one.Annotations = with(one.Annotations, writerKey, who)
+		}
 	case *corev1.Namespace:
 		one.Annotations, one.Spec = nil, corev1.NamespaceSpec{}
 	}
 	return o, nil
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
 }
 
 func only(m map[string]string, key string) map[string]string {

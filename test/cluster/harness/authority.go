@@ -122,6 +122,12 @@ func (c *Kubernetes) kubeconfig(path string, p pair, namespace string) error {
 	if err != nil {
 		return err
 	}
+	encode := base64.StdEncoding.EncodeToString
+	return c.kubeconfigOf(path, fmt.Sprintf("{client-certificate-data: %s, client-key-data: %s}", encode(cert), encode(key)), namespace)
+}
+
+// kubeconfigOf is kubeconfig for any user, in YAML.
+func (c *Kubernetes) kubeconfigOf(path, user, namespace string) error {
 	ca, err := os.ReadFile(c.ca.file)
 	if err != nil {
 		return err
@@ -135,9 +141,7 @@ clusters:
     certificate-authority-data: %s
 users:
 - name: user
-  user:
-    client-certificate-data: %s
-    client-key-data: %s
+  user: %s
 contexts:
 - name: test
   context:
@@ -146,6 +150,5 @@ contexts:
     namespace: %s
 current-context: test
 `
-	encode := base64.StdEncoding.EncodeToString
-	return os.WriteFile(path, fmt.Appendf(nil, form, c.URL, encode(ca), encode(cert), encode(key), namespace), 0o600)
+	return os.WriteFile(path, fmt.Appendf(nil, form, c.URL, base64.StdEncoding.EncodeToString(ca), user, namespace), 0o600)
 }

@@ -44,6 +44,8 @@ type Kubernetes struct {
 	parts    []*process
 	node     *node
 	noNode   error // why there is none
+	system   sync.Once
+	noSystem error // why there is none
 }
 
 // shared is the cluster of this test binary, started by the first test that
@@ -153,7 +155,7 @@ func (c *Kubernetes) prepare() error {
 	if c.ca, err = newAuthority(pki); err != nil {
 		return err
 	}
-	return accountKey(filepath.Join(pki, "accounts.key"))
+	return errors.Join(c.writeAuditPolicy(), accountKey(filepath.Join(pki, "accounts.key")))
 }
 
 // startControl starts everything but the node.
@@ -202,8 +204,9 @@ func (c *Kubernetes) startControl() error {
 // controllers that the tests' objects need.
 var controllers = []string{
 	"namespace-controller", "serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
-	"garbage-collector-controller", "node-lifecycle-controller", "taint-eviction-controller",
+	"clusterrole-aggregation-controller", "validatingadmissionpolicy-status-controller", "garbage-collector-controller", "node-lifecycle-controller", "taint-eviction-controller",
 	"deployment-controller", "replicaset-controller", "statefulset-controller", "daemonset-controller", "job-controller", "cronjob-controller",
+	"persistentvolume-binder-controller", "persistentvolumeclaim-protection-controller", "persistentvolume-protection-controller",
 }
 
 func (c *Kubernetes) apiserver(etcd string, port int, server pair) []string {
@@ -217,6 +220,7 @@ func (c *Kubernetes) apiserver(etcd string, port int, server pair) []string {
 		"--service-account-issuer=" + c.URL, "--service-account-key-file=" + accounts, "--service-account-signing-key-file=" + accounts,
 		"--service-cluster-ip-range=10.96.77.0/24",
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--audit-policy-file=" + c.auditPolicy(), "--audit-log-path=" + c.auditLog(),
 		"--kubelet-preferred-address-types=Hostname",
 		"--kubelet-client-certificate=" + server.cert, "--kubelet-client-key=" + server.key,
 	}
