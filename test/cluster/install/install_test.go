@@ -125,8 +125,8 @@ func (s *site) versions() map[string]string {
 	}
 	for _, i := range list.Items {
 		v := i.Metadata.ResourceVersion
-		if i.Kind == "Deployment" { // its status changes
-			v = fmt.Sprint(i.Metadata.Generation)
+		if i.Metadata.Generation > 0 { // what has a status changes by itself
+			v = fmt.Sprint("generation ", i.Metadata.Generation)
 		}
 		out[i.Kind+" "+i.Metadata.Namespace+"/"+i.Metadata.Name] = v
 	}
@@ -323,8 +323,14 @@ kind: PullSecret
 metadata: {name: theirs, namespace: %s}
 spec: {registries: [{host: docker.io, secret: {name: hub}}]}
 `, s.ns.Name))
+	s.until("the secret of the other policy", func() error {
+		if s.missing("secret", "fairlead-pull", s.ns.Name) {
+			return fmt.Errorf("there is none")
+		}
+		return nil
+	})
+	stop() // it runs as the administrator here; a pod would end with its Deployment
 	r := s.run(0, "cluster", "detach", "prod", "--force")
-	stop()
 	for _, want := range []string{"PullSecret/" + s.ns.Name + "/theirs", "The namespace fairlead-system stays, since there is more in it: secrets/hub"} {
 		if !strings.Contains(r.Stderr, want) {
 			t.Errorf("detach says %+v\nwant %q", r, want)

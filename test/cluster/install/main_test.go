@@ -151,7 +151,7 @@ func (s *site) active(r *harness.Fairlead) []token {
 }
 
 // everything lists all objects of the cluster, with what is in service
-// accounts. What comes and goes by itself is left out.
+// accounts, but for namespaces of tests. What comes and goes by itself is left out.
 func (s *site) everything() []string {
 	s.t.Helper()
 	var kinds []string
@@ -176,8 +176,8 @@ func (s *site) everything() []string {
 	}
 	var out []string
 	for _, i := range list.Items {
-		if i.Metadata.Namespace == s.ns.Name || i.Metadata.Name == s.ns.Name {
-			continue
+		if strings.HasPrefix(i.Metadata.Namespace, "t-") || strings.HasPrefix(i.Metadata.Name, "t-") {
+			continue // tests' own, which end whenever they do
 		}
 		line := i.APIVersion + " " + i.Kind + " " + i.Metadata.Namespace + "/" + i.Metadata.Name
 		if i.Kind == "ServiceAccount" {
