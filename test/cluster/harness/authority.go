@@ -54,6 +54,11 @@ func newAuthority(dir string) (*authority, error) {
 // issue writes a certificate that serves 127.0.0.1 and localhost, and that
 // makes its bearer the user with these groups.
 func (a *authority) issue(dir, file, user string, groups ...string) (pair, error) {
+	return a.issueFor(nil, dir, file, user, groups...)
+}
+
+// issueFor is issue for one more address.
+func (a *authority) issueFor(address net.IP, dir, file, user string, groups ...string) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return pair{}, err
@@ -63,6 +68,9 @@ func (a *authority) issue(dir, file, user string, groups ...string) (pair, error
 		return pair{}, err
 	}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	if address != nil {
+		template.IPAddresses = append(template.IPAddresses, address)
+	}
 	template.DNSNames = []string{"localhost"}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -122,6 +130,12 @@ func (c *Kubernetes) kubeconfig(path string, p pair, namespace string) error {
 	if err != nil {
 		return err
 	}
+	encode := base64.StdEncoding.EncodeToString
+	return c.kubeconfigOf(path, fmt.Sprintf("{client-certificate-data: %s, client-key-data: %s}", encode(cert), encode(key)), namespace)
+}
+
+// kubeconfigOf is kubeconfig for any user, in YAML.
+func (c *Kubernetes) kubeconfigOf(path, user, namespace string) error {
 	ca, err := os.ReadFile(c.ca.file)
 	if err != nil {
 		return err
@@ -135,9 +149,7 @@ clusters:
     certificate-authority-data: %s
 users:
 - name: user
-  user:
-    client-certificate-data: %s
-    client-key-data: %s
+  user: %s
 contexts:
 - name: test
   context:
@@ -146,6 +158,5 @@ contexts:
     namespace: %s
 current-context: test
 `
-	encode := base64.StdEncoding.EncodeToString
-	return os.WriteFile(path, fmt.Appendf(nil, form, c.URL, encode(ca), encode(cert), encode(key), namespace), 0o600)
+	return os.WriteFile(path, fmt.Appendf(nil, form, c.URL, base64.StdEncoding.EncodeToString(ca), user, namespace), 0o600)
 }

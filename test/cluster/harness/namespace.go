@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,8 +29,11 @@ type Namespace struct {
 	// Kubeconfig is the path of one whose default namespace this is.
 	Kubeconfig string
 
-	c *Kubernetes
-	t testing.TB
+	c     *Kubernetes
+	t     testing.TB
+	env   []string
+	token string // of an Account, and http is for it
+	http  *http.Client
 }
 
 // Namespace makes a namespace whose default ServiceAccount is there. The end
@@ -87,6 +92,18 @@ func indent(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
 }
 
+// With is the same namespace for programs that get more of an environment.
+func (n *Namespace) With(env ...string) *Namespace {
+	more := *n
+	more.env = append(slices.Clone(n.env), env...)
+	return &more
+}
+
+// environment of a program.
+func (n *Namespace) environment() []string {
+	return append(append(cleanEnvironment(n.home()), "KUBECONFIG="+n.Kubeconfig, "PATH="+n.c.Bin+":"+os.Getenv("PATH")), n.env...)
+}
+
 // Kubectl runs kubectl, which must succeed, and gives its standard output.
 func (n *Namespace) Kubectl(args ...string) string {
 	n.t.Helper()
@@ -128,7 +145,7 @@ func (n *Namespace) Run(stdin, program string, args ...string) Result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = n.home()
-	cmd.Env = append(cleanEnvironment(cmd.Dir), "KUBECONFIG="+n.Kubeconfig, "PATH="+n.c.Bin+":"+os.Getenv("PATH"))
+	cmd.Env = n.environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer

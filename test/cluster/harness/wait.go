@@ -6,12 +6,21 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
 // waitLimit bounds the wait for a pod or an event. A kubelet pulls again
 // after 10, 20, 40 seconds.
 const waitLimit = 90 * time.Second
+
+// Until waits for what must come to be.
+func Until(t testing.TB, what string, ready func() error) {
+	t.Helper()
+	if err := await(what, waitLimit, ready); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Waiting is why a container does not run.
 type Waiting struct {
