@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,21 +46,15 @@ const (
 	steady        = 10 * time.Minute
 
 	goalP50, goalP99 = 20 * time.Millisecond, 150 * time.Millisecond
-	goalMemory       = 80 << 20
+	goalMemory       = 80_000_000
 )
 
 // TestBench measures, for docs/performance.md; FAIRLEAD_BENCH=1 runs it, in a
-// quarter of an hour. Goals that are missed fail it.
+// quarter of an hour. Counts that are wrong fail it, and goals that are missed:
+// p99 on a machine that has nothing else to do.
 func TestBench(t *testing.T) {
 	if os.Getenv("FAIRLEAD_BENCH") != "1" {
 		t.Skip("FAIRLEAD_BENCH=1 runs it")
-	}
-	rest := steady
-	if text := os.Getenv("FAIRLEAD_STEADY"); text != "" {
-		var err error
-		if rest, err = time.ParseDuration(text); err != nil {
-			t.Fatalf("FAIRLEAD_STEADY: %v", err)
-		}
 	}
 	w := newWorld(t)
 	w.source("robot1")
@@ -70,7 +64,7 @@ func TestBench(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	w.poller(ctx)
-	t.Logf("load %s", load(t))
+	before := load(t)
 
 	since, began := w.now(), time.Now()
 	names, polled := w.namespaces("many", many, many/pollers)
@@ -86,7 +80,7 @@ func TestBench(t *testing.T) {
 	t.Logf("%d namespaces made in %s; from the account to secret and list: p50 %s, p99 %s, greatest %s", len(names)+len(polled), made, p50, p99, quantile(took, 1))
 	t.Logf("the poller, in %d: p50 %s, p99 %s: %.0f and %.0f times the controller's", len(polled), quantile(slow, 0.5), quantile(slow, 0.99),
 		float64(quantile(slow, 0.5))/float64(p50), float64(quantile(slow, 0.99))/float64(p99))
-	if p50 > goalP50 || p99 > goalP99 {
+	if p50 > goalP50 || p99 > goalP99 && before < float64(runtime.NumCPU()) {
 		t.Errorf("the goals are p50 %s, p99 %s", goalP50, goalP99)
 	}
 	time.Sleep(5 * time.Second)
@@ -95,10 +89,10 @@ func TestBench(t *testing.T) {
 	t.Logf("requests of the controller up to then: %d", c.all)
 
 	w.rotate(names)
-	w.rest(rest)
+	w.rest(steady)
 	cancel()
 	w.memory(p, names)
-	t.Logf("load %s", load(t))
+	load(t)
 }
 
 // rotate gives all namespaces another credential.
@@ -138,13 +132,13 @@ func (w *world) memory(p *harness.Controller, names []string) {
 	w.await("secret and list", harness.SecretName, more, 10*time.Minute, whole)
 	time.Sleep(30 * time.Second)
 	rss, peak := resident(w.t, p.Cmd.Process.Pid)
-	w.t.Logf("memory with %d namespaces: %.1f MiB, at most %.1f MiB", most, mib(rss), mib(peak))
+	w.t.Logf("memory with %d namespaces: %.1f MB, at most %.1f MB", most, mega(rss), mega(peak))
 	if rss > goalMemory {
-		w.t.Errorf("the goal is %.0f MiB", mib(goalMemory))
+		w.t.Errorf("the goal is %.0f MB", mega(goalMemory))
 	}
 }
 
-func mib(n int) float64 { return float64(n) / (1 << 20) }
+func mega(n int) float64 { return float64(n) / 1e6 }
 
 var field = regexp.MustCompile(`(?m)^(VmRSS|VmHWM|RssAnon|RssFile):\s+(\d+) kB$`)
 
@@ -163,15 +157,20 @@ func resident(t *testing.T, pid int) (now, peak int) {
 		}
 		of[m[1]] = n << 10
 	}
-	t.Logf("of it %.1f MiB are its own, %.1f MiB the program's file", mib(of["RssAnon"]), mib(of["RssFile"]))
+	t.Logf("of it %.1f MB are its own, %.1f MB the program's file", mega(of["RssAnon"]), mega(of["RssFile"]))
 	return of["VmRSS"], of["VmHWM"]
 }
 
-func load(t *testing.T) string {
+// load of the machine in the last minute.
+func load(t *testing.T) (minute float64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+	if _, err := fmt.Sscan(string(text), &minute); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("load %.1f, %d cores", minute, runtime.NumCPU())
+	return minute
 }

@@ -130,6 +130,9 @@ func (w *world) source(user string) {
 	w.t.Helper()
 	w.mu.Lock()
 	w.user = user
+	for _, s := range w.stages {
+		s.rotated = time.Time{}
+	}
 	w.mu.Unlock()
 	w.system.Apply(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: hub, annotations: {fairlead.dev/namespaces: \"*\"}}\ntype: kubernetes.io/basic-auth\nstringData: {username: %s, password: %s}\n", user, harness.Password))
 }
