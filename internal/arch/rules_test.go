@@ -47,6 +47,7 @@ var floors = map[string]int{
 	"internal/advisor/feed":      2,
 	"internal/client":            2,
 	"internal/pullsecret":        2,
+	"internal/selfimage":         2,
 
 	"internal/oci":        1,
 	"internal/oci/wire":   1,
@@ -62,6 +63,7 @@ var floors = map[string]int{
 	"keyring":             1,
 	"api/v1":              1,
 	"api/v1alpha1":        1,
+	"deploy":              1,
 }
 
 // suites are imported by tests only; they may import what they test.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -170,20 +169,12 @@ func exportAudit(ctx context.Context, e env, s *session, q v1.AuditQuery, file s
 		_, err := writeAudit(ctx, e, s, q, e.stdout)
 		return err
 	}
-	part := file + ".part"
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	var n int64
+	err = writeWhole(file, 0o600, func(w io.Writer) (err error) {
+		n, err = writeAudit(ctx, e, s, q, w)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("write the export: %w", err)
-	}
-	n, err := writeAudit(ctx, e, s, q, f)
-	if cerr := f.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("write the export: %w", cerr)
-	}
-	if err == nil {
-		err = os.Rename(part, file)
-	}
-	if err != nil {
-		_ = os.Remove(part) // the first error is the one to report
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "Exported %s to %s.\n", count(n, "line"), file)

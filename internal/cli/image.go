@@ -22,7 +22,7 @@ func newImage(e env) *cobra.Command {
 		Example: `  fairlead image list
   fairlead image inspect acme/web:1.0
   fairlead image history acme/web:latest`,
-	}, newImageList(e), newImageInspect(e), newImageTag(e), newImageCopy(e), newImageRm(e), newImageDigests(e), newImageHistory(e))
+	}, newImageList(e), newImageInspect(e), newImageTag(e), newImageCopy(e), newImageRm(e), newImageDigests(e), newImageHistory(e), newImageSelf(e))
 }
 
 var imageView = view[v1.Image]{

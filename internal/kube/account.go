@@ -88,6 +88,16 @@ func listOwners(fields []metav1.ManagedFieldsEntry) []diagnosis.FieldOwner {
 	return out
 }
 
+// ListWriter is the manager who wrote imagePullSecrets last; "" if nobody is
+// known to.
+func ListWriter(fields []metav1.ManagedFieldsEntry) string {
+	owners := listOwners(fields)
+	if len(owners) == 0 {
+		return ""
+	}
+	return owners[len(owners)-1].Manager
+}
+
 const (
 	// tries and pause bound how long others' writes are waited out: some ten
 	// seconds.

@@ -27,6 +27,9 @@ func (r Registry) Keys() []string {
 // build makes the secret of a policy from the entries that are good. It has
 // no name if there is none, and hold says that one that is there stays all the
 // same; the verdict is about the first thing that is not as it should be.
+//
+// While a credential that comes again has merely expired, the secret is there
+// without its entry: pods made meanwhile name it, and pull once it is renewed.
 func (m *maker) build(p Policy, there pullsecret.Secret) (_ pullsecret.Secret, v Verdict, hold bool) {
 	v = Verdict{p.ID, Ready, "the secret is there, and the accounts name it"}
 	blame := func(r Reason, text string) {
@@ -39,9 +42,10 @@ func (m *maker) build(p Policy, there pullsecret.Secret) (_ pullsecret.Secret, v
 		Labels:      map[string]string{ManagedByLabel: ManagedBy},
 		Annotations: map[string]string{PolicyAnnotation: p.ID.String()},
 	}
-	seen := map[string]bool{}
+	seen, returns := map[string]bool{}, false
 	for _, r := range p.Registries {
 		entries, reason, problem := m.entries(r, there)
+		returns = returns || r.Credential.Keep && reason == CredentialExpired
 		hold = hold || r.Credential.Keep && reason != SourceNotAllowed
 		if reason != "" {
 			blame(reason, r.Host+": "+problem)
@@ -57,6 +61,9 @@ func (m *maker) build(p Policy, there pullsecret.Secret) (_ pullsecret.Secret, v
 				recipe.Entries = append(recipe.Entries, e)
 			}
 		}
+	}
+	if len(recipe.Entries) == 0 && returns {
+		return empty(recipe), v, hold
 	}
 	if len(recipe.Entries) == 0 {
 		blame(NoEntries, "there is no entry to write")
@@ -74,14 +81,21 @@ func (m *maker) build(p Policy, there pullsecret.Secret) (_ pullsecret.Secret, v
 	return secret, v, hold
 }
 
+// empty is a secret without entries, with which the kubelet pulls as without.
+func empty(r pullsecret.Recipe) pullsecret.Secret {
+	return pullsecret.Secret{
+		Namespace: r.Namespace, Name: r.Name, Type: pullsecret.TypeConfigJSON, Labels: r.Labels, Annotations: r.Annotations,
+		Data: map[string][]byte{pullsecret.KeyConfigJSON: new(dockerconfig.File).Encode()},
+	}
+}
+
 // entries of a registry, with why there is none or none that is new.
 func (m *maker) entries(r Registry, there pullsecret.Secret) ([]dockerconfig.Entry, Reason, string) {
 	c := r.Credential
 	switch {
+	case c.Allows == nil && c.Reason != "":
+		return nil, c.Reason, c.Problem
 	case c.Allows == nil || !c.Allows(m.Namespace.Name):
-		if c.Reason == SourceMissing {
-			return nil, c.Reason, c.Problem
-		}
 		return nil, SourceNotAllowed, "the namespace " + m.Namespace.Name + " may not use the source: its annotation fairlead.dev/namespaces does not name it"
 	case c.Username == "" && c.Password == "":
 		if c.Keep {

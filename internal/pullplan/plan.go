@@ -27,6 +27,8 @@ type Decision struct {
 	Object  string
 	Reason  Reason
 	Message string // for people; it shows no credential
+	// Policies that fare badly if it is not done.
+	Policies []ID
 	// Secret is what to apply.
 	Secret pullsecret.Secret
 	// List and Added are those of the account from then on.
@@ -136,7 +138,7 @@ func (m *maker) policy(p Policy, taken map[string]ID) {
 func owner(s pullsecret.Secret) string { return s.Annotations[PolicyAnnotation] }
 
 func (m *maker) apply(there pullsecret.Secret, is bool, want pullsecret.Secret, p Policy) {
-	d := Decision{Verb: ApplySecret, Object: want.Name, Secret: want}
+	d := Decision{Verb: ApplySecret, Object: want.Name, Secret: want, Policies: []ID{p.ID}}
 	content := bytes.Equal(there.Data[pullsecret.KeyConfigJSON], want.Data[pullsecret.KeyConfigJSON])
 	switch {
 	case !is:
@@ -144,7 +146,7 @@ func (m *maker) apply(there pullsecret.Secret, is bool, want pullsecret.Secret, 
 	case there.Type != want.Type, there.Immutable && !content:
 		m.plan.Decisions = append(m.plan.Decisions, Decision{
 			Verb: DeleteSecret, Object: want.Name, Reason: Replacement,
-			Message: "it is immutable, or has another type, and is made anew",
+			Message: "it is immutable, or has another type, and is made anew", Policies: []ID{p.ID},
 		})
 		d.Reason, d.Message = Replacement, "it could not be changed"
 	case !content, !has(there.Labels, want.Labels), !has(there.Annotations, want.Annotations):
@@ -170,10 +172,14 @@ func (m *maker) lists() {
 	names := slices.Sorted(maps.Keys(m.wanted))
 	for _, a := range slices.SortedFunc(slices.Values(m.Accounts), func(a, b Account) int { return strings.Compare(a.Name, b.Name) }) {
 		list, added := slices.Clone(a.List), slices.Clone(a.Added)
+		var concerned []ID
 		for _, name := range a.Added {
 			p, is := m.wanted[name]
 			if slices.Contains(m.kept, name) || is && p.names(m.Namespace, a) || !slices.Contains(m.Permitted, name) {
 				continue
+			}
+			if is {
+				concerned = append(concerned, p.ID)
 			}
 			added = slices.DeleteFunc(added, func(n string) bool { return n == name })
 			list = slices.DeleteFunc(list, func(n string) bool { return n == name })
@@ -182,7 +188,7 @@ func (m *maker) lists() {
 			if !m.wanted[name].names(m.Namespace, a) || slices.Contains(list, name) {
 				continue
 			}
-			list = append(list, name)
+			list, concerned = append(list, name), append(concerned, m.wanted[name].ID)
 			if !slices.Contains(added, name) {
 				added = append(added, name)
 			}
@@ -190,7 +196,7 @@ func (m *maker) lists() {
 		if slices.Equal(list, a.List) && slices.Equal(added, a.Added) {
 			continue
 		}
-		d := Decision{Verb: SetList, Object: a.Name, List: list, Added: added, Reason: Missing, Message: "the account did not name the secret"}
+		d := Decision{Verb: SetList, Object: a.Name, List: list, Added: added, Policies: concerned, Reason: Missing, Message: "the account did not name the secret"}
 		if len(list) < len(a.List) || slices.Equal(list, a.List) {
 			d.Reason, d.Message = NotWanted, "no policy wants the account to name the secret"
 		}

@@ -41,8 +41,9 @@ func (b *board) wake(id pullplan.ID) {
 	}
 }
 
-// set replaces all that is known of a namespace.
-func (b *board) set(namespace string, generations map[pullplan.ID]int64, verdicts []pullplan.Verdict) {
+// set replaces all that is known of a namespace, and gives the verdicts whose
+// reasons are new.
+func (b *board) set(namespace string, generations map[pullplan.ID]int64, verdicts []pullplan.Verdict) (news []pullplan.Verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := map[pullplan.ID]bool{}
@@ -52,7 +53,11 @@ func (b *board) set(namespace string, generations map[pullplan.ID]int64, verdict
 		if b.verdicts[v.Policy] == nil {
 			b.verdicts[v.Policy] = map[string]note{}
 		}
-		if b.verdicts[v.Policy][namespace] != n {
+		before := b.verdicts[v.Policy][namespace]
+		if before.reason != n.reason {
+			news = append(news, v)
+		}
+		if before != n {
 			b.verdicts[v.Policy][namespace] = n
 			b.wake(v.Policy)
 		}
@@ -62,6 +67,7 @@ func (b *board) set(namespace string, generations map[pullplan.ID]int64, verdict
 			b.remove(id, namespace)
 		}
 	}
+	return news
 }
 
 func (b *board) remove(id pullplan.ID, namespace string) {

@@ -29,8 +29,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullplan"
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 // Options of Run.
@@ -61,6 +63,7 @@ type keeper struct {
 	board   *board
 	recent  *recent
 	repairs *repairs
+	asked   *asked
 }
 
 // Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
@@ -76,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs()}
+	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked(o.Now)}
 	if err := errors.Join(corev1.AddToScheme(k.scheme), v1alpha1.AddToScheme(k.scheme)); err != nil {
 		return err
 	}
@@ -101,6 +104,11 @@ func (o *Options) check() error {
 		return errors.New("the controller's namespace is not named")
 	case len(o.SecretNames) == 0:
 		return errors.New("no secret name is permitted: name one at least")
+	}
+	for _, name := range o.SecretNames {
+		if _, err := pullsecret.Build(pullsecret.Recipe{Name: name, Entries: []dockerconfig.Entry{{Key: "any", Username: "any", Password: "any"}}}); err != nil {
+			return fmt.Errorf("secret %w", err)
+		}
 	}
 	slices.Sort(o.SecretNames)
 	o.SecretNames = slices.Compact(o.SecretNames)
@@ -182,6 +190,10 @@ type early struct{ cache.Cache }
 // GetCache is what the manager knows a cache by.
 func (e early) GetCache() cache.Cache { return e.Cache }
 
+// writerKey stands for the manager of a cached service account's list; no
+// account in the cluster has it.
+const writerKey = "fairlead.dev/-writer"
+
 // slim drops what nobody reads, so that a large cluster fits into little
 // memory.
 func slim(o any) (any, error) {
@@ -189,15 +201,31 @@ func slim(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
+	fields := m.GetManagedFields()
 	m.SetManagedFields(nil)
 	switch one := o.(type) {
 	case *corev1.ServiceAccount:
 		one.Secrets = nil
+		who := one.Annotations[writerKey] // of one that went through here before
+		if len(fields) > 0 {
+			who = kube.ListWriter(fields)
+		}
 		one.Annotations = only(one.Annotations, pullplan.ListAnnotation)
+		if who != "" && who != kube.Manager {
+			one.Annotations = with(one.Annotations, writerKey, who)
+		}
 	case *corev1.Namespace:
 		one.Annotations, one.Spec = nil, corev1.NamespaceSpec{}
 	}
 	return o, nil
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
 }
 
 func only(m map[string]string, key string) map[string]string {

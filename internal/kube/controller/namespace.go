@@ -14,6 +14,9 @@ import (
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
+// stalePause lets the caches see what came in between.
+const stalePause = 50 * time.Millisecond
+
 // Reasons that only writing finds.
 const (
 	reasonContested   pullplan.Reason = "Contested"
@@ -26,6 +29,8 @@ type view struct {
 	generations map[pullplan.ID]int64
 	secrets     map[string]version
 	accounts    map[string]version
+	// writers are those who wrote accounts' lists last, by account.
+	writers map[string]string
 	// waits says that a cache has not seen our last write yet.
 	waits bool
 }
@@ -39,27 +44,29 @@ func (k *keeper) reconcileNamespace(ctx context.Context, name string) (reconcile
 	if apierrors.IsNotFound(err) || err == nil && v.Namespace.Terminating {
 		k.board.drop(name)
 		k.repairs.drop(name)
+		k.recent.dropAll(name)
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	plan := pullplan.Make(v.State)
-	wait, failure := k.do(ctx, v, plan)
-	if stale(failure) {
-		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
+	done := k.do(ctx, v, plan)
+	switch {
+	case stale(done.err):
+		return reconcile.Result{RequeueAfter: stalePause}, nil
+	case apierrors.HasStatusCause(done.err, corev1.NamespaceTerminatingCause):
+		return reconcile.Result{}, nil // the cache will say so, too
 	}
-	if apierrors.HasStatusCause(failure, corev1.NamespaceTerminatingCause) {
-		return reconcile.Result{}, nil
+	k.tell(v, plan.Verdicts, done.problems)
+	if done.err != nil {
+		return reconcile.Result{}, done.err
 	}
-	k.tell(v, plan.Verdicts, wait, failure)
-	if failure != nil {
-		return reconcile.Result{}, failure
-	}
+	wait := sooner(done.wait, k.untilExpiry(v))
 	if v.waits {
 		wait = sooner(wait, recentTime)
 	}
-	return reconcile.Result{RequeueAfter: sooner(wait, k.untilExpiry(v))}, nil
+	return reconcile.Result{RequeueAfter: wait}, nil
 }
 
 func sooner(a, b time.Duration) time.Duration {
@@ -69,37 +76,53 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// untilExpiry is when the plan changes by time alone.
+// untilExpiry is when the plan changes by time alone, or is looked at all the
+// same: a clock may be set, or have stood still.
 func (k *keeper) untilExpiry(v view) (wait time.Duration) {
 	for _, p := range v.Policies {
 		for _, r := range p.Registries {
 			if e := r.Credential.Expires; e.After(v.Now) {
-				wait = sooner(wait, e.Sub(v.Now)+time.Second)
+				wait = sooner(wait, min(e.Sub(v.Now)+time.Second, lookAgain))
 			}
 		}
 	}
 	return wait
 }
 
-// tell puts the verdicts on the board, where the policies' status is made of.
-func (k *keeper) tell(v view, verdicts []pullplan.Verdict, wait time.Duration, failure error) {
+// tell puts the verdicts on the board, where the policies' status is made of,
+// and what is only this namespace's into an event there: whoever works in it
+// sees no status of a ClusterPullSecret.
+func (k *keeper) tell(v view, verdicts []pullplan.Verdict, problems map[pullplan.ID]pullplan.Verdict) {
 	for i := range verdicts {
-		switch one := &verdicts[i]; {
-		case one.Reason != pullplan.Ready:
-		case failure != nil:
-			one.Reason, one.Message = reasonWriteFailed, failure.Error()
-		case wait > 0:
-			one.Reason, one.Message = reasonContested, "somebody changes it again and again: the next repair is in "+wait.Round(time.Second).String()+"; is the secret or the account kept by another tool?"
+		if p, is := problems[verdicts[i].Policy]; is && verdicts[i].Reason == pullplan.Ready {
+			verdicts[i] = p
 		}
 	}
-	k.board.set(v.Namespace.Name, v.generations, verdicts)
+	for _, news := range k.board.set(v.Namespace.Name, v.generations, verdicts) {
+		switch news.Reason {
+		case pullplan.NotOurs, pullplan.Conflict, reasonContested, reasonWriteFailed:
+			k.events.Eventf(v.secret(news.Policy), nil, corev1.EventTypeWarning, string(news.Reason), "KeepPullSecret", "%s: %s", news.Policy, clip(news.Message))
+		}
+	}
+}
+
+// secret of a policy in the namespace, whether it is there or not.
+func (v view) secret(id pullplan.ID) *corev1.Secret {
+	s := &corev1.Secret{}
+	s.Namespace = v.Namespace.Name
+	for _, p := range v.Policies {
+		if p.ID == id {
+			s.Name = p.SecretName
+		}
+	}
+	return s
 }
 
 // look gathers a namespace from the caches.
 func (k *keeper) look(ctx context.Context, name string) (view, error) {
 	v := view{
 		State:       pullplan.State{Now: k.o.Now(), Permitted: k.o.SecretNames},
-		generations: map[pullplan.ID]int64{}, secrets: map[string]version{}, accounts: map[string]version{},
+		generations: map[pullplan.ID]int64{}, secrets: map[string]version{}, accounts: map[string]version{}, writers: map[string]string{},
 	}
 	var ns corev1.Namespace
 	if err := k.client.Get(ctx, client.ObjectKey{Name: name}, &ns); err != nil {
@@ -174,6 +197,7 @@ func (k *keeper) lookAccounts(ctx context.Context, v *view) error {
 			one.Added = strings.Split(text, ",")
 		}
 		v.accounts[a.Name] = version{string(a.UID), a.ResourceVersion}
+		v.writers[a.Name] = a.Annotations[writerKey]
 		v.Accounts = append(v.Accounts, one)
 	}
 	return nil

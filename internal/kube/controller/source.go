@@ -5,13 +5,12 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
-	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/pullplan"
 	"fairlead.dev/fairlead/internal/pullsecret"
+	"fairlead.dev/fairlead/keyring"
 )
 
 // namespacesAnnotation on a source names who may use it.
@@ -32,7 +31,7 @@ func (k *keeper) full(ctx context.Context, p policy) (pullplan.Policy, error) {
 
 // credential of a registry; what is wrong with its source is in it.
 func (k *keeper) credential(ctx context.Context, id pullplan.ID, r v1alpha1.Registry) (pullplan.Credential, error) {
-	source, problem, err := k.source(ctx, sourceName(r))
+	source, problem, err := k.source(ctx, id, sourceName(r))
 	if err != nil || problem.Reason != "" {
 		return problem, err
 	}
@@ -44,7 +43,7 @@ func (k *keeper) credential(ctx context.Context, id pullplan.ID, r v1alpha1.Regi
 		Reason: pullplan.CredentialPending, Problem: "no token was minted yet: look at the condition CredentialsReady",
 	}
 	held, is, err := k.held(ctx, id, r)
-	if err != nil || !is || held.server != string(source.Data["url"]) {
+	if err != nil || !is {
 		return c, err
 	}
 	c.Username, c.Password, c.Expires = held.username, held.password, held.expires
@@ -59,16 +58,31 @@ func sourceName(r v1alpha1.Registry) string {
 	return r.Secret.Name
 }
 
-// source reads a Secret of the controller's namespace.
-func (k *keeper) source(ctx context.Context, name string) (*corev1.Secret, pullplan.Credential, error) {
+// source reads a Secret of the controller's namespace for a policy. To a
+// namespace's own policy one that it may not use is as one that is not there:
+// it does not learn what the operator keeps.
+func (k *keeper) source(ctx context.Context, id pullplan.ID, name string) (*corev1.Secret, pullplan.Credential, error) {
 	var s corev1.Secret
 	err := k.own.Get(ctx, client.ObjectKey{Namespace: k.o.Cluster.Namespace, Name: name}, &s)
-	if apierrors.IsNotFound(err) {
+	if client.IgnoreNotFound(err) != nil {
+		return nil, pullplan.Credential{}, err
+	}
+	where := "the namespace " + k.o.Cluster.Namespace
+	switch {
+	case id.Namespace != "" && (err != nil || !allows(&s)(id.Namespace)):
 		return nil, pullplan.Credential{
-			Reason: pullplan.SourceMissing, Problem: "there is no Secret " + name + " in the namespace " + k.o.Cluster.Namespace,
+			Reason:  pullplan.SourceNotAllowed,
+			Problem: where + " has no Secret " + name + " whose annotation " + namespacesAnnotation + " names " + id.Namespace,
+		}, nil
+	case err != nil:
+		return nil, pullplan.Credential{Reason: pullplan.SourceMissing, Problem: where + " has no Secret " + name}, nil
+	case strings.Trim(s.Annotations[namespacesAnnotation], " ,") == "":
+		return nil, pullplan.Credential{
+			Reason:  pullplan.SourceNotAllowed,
+			Problem: "the annotation " + namespacesAnnotation + " of the Secret " + name + " names no namespace: write them, separated by commas, or *",
 		}, nil
 	}
-	return &s, pullplan.Credential{}, err
+	return &s, pullplan.Credential{}, nil
 }
 
 // allows reads who may use a source: names separated by commas, or *.
@@ -77,47 +91,57 @@ func allows(s *corev1.Secret) func(string) bool {
 	for n := range strings.SplitSeq(s.Annotations[namespacesAnnotation], ",") {
 		names[strings.TrimSpace(n)] = true
 	}
-	return func(ns string) bool { return names["*"] || names[ns] }
+	return func(ns string) bool { return ns != "" && (names["*"] || names[ns]) }
 }
 
 // given is the credential for a registry in a Secret that a person made.
 func given(s *corev1.Secret, r v1alpha1.Registry) pullplan.Credential {
 	c := pullplan.Credential{Allows: allows(s)}
-	malformed := func(text string) pullplan.Credential {
-		c.Reason, c.Problem = pullplan.SourceMalformed, "the Secret "+s.Name+" "+text
-		return c
-	}
+	var wrong string
 	switch s.Type {
 	case corev1.SecretTypeBasicAuth:
 		c.Username, c.Password = string(s.Data[corev1.BasicAuthUsernameKey]), string(s.Data[corev1.BasicAuthPasswordKey])
 		if c.Username == "" || c.Password == "" {
-			return malformed("lacks username or password")
+			wrong = "lacks username or password"
 		}
 	case corev1.SecretTypeDockerConfigJson:
-		file, err := dockerconfig.Parse(s.Data[pullsecret.KeyConfigJSON])
-		if err != nil {
-			return malformed("cannot be read: " + err.Error())
-		}
-		e, is := entryFor(file, r)
-		if !is || e.Kind() != dockerconfig.KindPassword {
-			return malformed("has no entry with a user and a password for " + r.Host)
-		}
-		c.Username, c.Password = e.Username, e.Password
+		c.Username, c.Password, wrong = entryFor(s.Data[pullsecret.KeyConfigJSON], r)
 	default:
-		return malformed("has the type " + string(s.Type) + ": use " + string(corev1.SecretTypeDockerConfigJson) + " or " + string(corev1.SecretTypeBasicAuth))
+		wrong = "has the type " + string(s.Type) + ": use " + string(corev1.SecretTypeDockerConfigJson) + " or " + string(corev1.SecretTypeBasicAuth)
+	}
+	if wrong != "" {
+		return pullplan.Credential{Allows: c.Allows, Reason: pullplan.SourceMalformed, Problem: "the Secret " + s.Name + " " + wrong}
 	}
 	return c
 }
 
-// entryFor finds the entry under the key that it will have, or under the
-// registry's host.
-func entryFor(f *dockerconfig.File, r v1alpha1.Registry) (dockerconfig.Entry, bool) {
-	plain := pullplan.Registry{Host: r.Host, Namespaces: r.Namespaces}
-	keys := append(plain.Keys(), pullplan.Registry{Host: r.Host}.Keys()...)
-	for _, key := range append(keys, r.Host) {
-		if e, is := f.Entry(key); is {
-			return e, true
-		}
+// entryFor finds what the kubelet would sign in to the registry with, if a pod
+// had the document: people's keys are URLs, hosts, paths and globs. wrong says
+// why there is none.
+func entryFor(document []byte, r v1alpha1.Registry) (user, password, wrong string) {
+	ring := keyring.New(keyring.Source{
+		Name: pullsecret.KeyConfigJSON, Type: pullsecret.TypeConfigJSON, Data: map[string][]byte{pullsecret.KeyConfigJSON: document},
+	})
+	if err := ring.Err(); err != nil {
+		return "", "", "cannot be read: " + err.Error()
 	}
-	return dockerconfig.Entry{}, false
+	places := r.Namespaces
+	if len(places) == 0 {
+		places = []string{"any"}
+	}
+	for i, ns := range places {
+		image, err := keyring.ParseImage(r.Host + "/" + ns + "/any")
+		if err != nil {
+			return "", "", "is not looked into: " + err.Error()
+		}
+		found := ring.Match(image)
+		switch {
+		case len(found) == 0 || found[0].Username == "" || found[0].Password == "":
+			return "", "", "has no user and password for " + r.Host
+		case i > 0 && (found[0].Username != user || found[0].Password != password):
+			return "", "", "has different users for the namespaces " + strings.Join(places, ", ") + " of " + r.Host + ": name them as registries of their own"
+		}
+		user, password = found[0].Username, found[0].Password
+	}
+	return user, password, ""
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,9 +38,10 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	}
 	registries, next, failure := k.credentials(ctx, p)
 	status := v1alpha1.PullSecretStatus{
-		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: append([]metav1.Condition(nil), p.status.Conditions...),
+		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: slices.Clone(p.status.Conditions),
 	}
 	setCredentials(&status, failure)
+	credentialProblem.WithLabelValues(id.String()).Set(gauge(failure != nil))
 	whole, err := k.count(ctx, p, &status)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -46,13 +49,18 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	if !whole {
 		return reconcile.Result{RequeueAfter: statusPause}, nil
 	}
-	if err := k.writeStatus(ctx, p, status); err != nil {
-		if stale(err) {
-			return reconcile.Result{RequeueAfter: statusPause}, nil
-		}
-		return reconcile.Result{}, err
+	err = k.writeStatus(ctx, p, status)
+	if stale(err) {
+		next, err = statusPause, nil
 	}
-	return reconcile.Result{RequeueAfter: next}, failure
+	return reconcile.Result{RequeueAfter: next}, err
+}
+
+func gauge(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // credentials of all registries, renewed if due; next is when to look again.
@@ -65,10 +73,11 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 		if r.Fairlead != nil {
 			used[stateName(p.ID, r)] = true
 			var h held
-			var due time.Time
-			if h, due, err = k.renewed(ctx, p, r); !h.minted.IsZero() {
+			var wait time.Duration
+			h, wait, err = k.renewed(ctx, p, r)
+			next = sooner(next, wait)
+			if !h.minted.IsZero() {
 				one.Renewed, one.Expires = &metav1.Time{Time: h.minted}, &metav1.Time{Time: h.expires}
-				next = sooner(next, max(due.Sub(k.o.Now()), time.Second))
 				credentialMinted.WithLabelValues(p.String(), r.Host).Set(float64(h.minted.Unix()))
 				credentialExpires.WithLabelValues(p.String(), r.Host).Set(float64(h.expires.Unix()))
 			}
@@ -81,7 +90,10 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 		}
 		out = append(out, one)
 	}
-	errs = append(errs, k.forget(ctx, p.ID, used))
+	if err := k.forget(ctx, p.ID, used); err != nil {
+		k.o.Log.Warn("what is remembered of a policy stays", "policy", p.ID.String(), "error", err)
+		next = sooner(next, firstPause)
+	}
 	return out, next, errors.Join(errs...)
 }
 
@@ -91,14 +103,14 @@ func (k *keeper) sourceProblem(ctx context.Context, p policy, r v1alpha1.Registr
 	if err != nil || c.Reason == "" {
 		return err
 	}
-	return &mintError{c.Reason, errors.New(c.Problem)}
+	return &sourceError{c.Reason, c.Problem}
 }
 
 func setCredentials(s *v1alpha1.PullSecretStatus, failure error) {
 	c := metav1.Condition{Type: conditionCredentials, Status: metav1.ConditionTrue, Reason: string(pullplan.Ready), Message: "all credentials are there", ObservedGeneration: s.ObservedGeneration}
 	if failure != nil {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reasonWriteFailed), failure.Error()
-		var why *mintError
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reasonWriteFailed), clip(strings.ReplaceAll(failure.Error(), "\n", "; "))
+		var why *sourceError
 		if errors.As(failure, &why) {
 			c.Reason = string(why.reason)
 		}
@@ -143,7 +155,10 @@ func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStat
 	if s.Failing > 1 {
 		ready.Message += fmt.Sprintf("; %d other namespaces are failing", s.Failing-1)
 	}
-	if s.Failing == 0 {
+	switch {
+	case s.Namespaces == 0:
+		ready.Message = "no namespace is chosen"
+	case s.Failing == 0:
 		ready.Message = fmt.Sprintf("all is as it should be in %d namespaces", s.Namespaces)
 	}
 	meta.SetStatusCondition(&s.Conditions, ready)
@@ -155,11 +170,6 @@ func (k *keeper) writeStatus(ctx context.Context, p policy, s v1alpha1.PullSecre
 	id := p.String()
 	namespaces.WithLabelValues(id, "ready").Set(float64(s.Ready))
 	namespaces.WithLabelValues(id, "failing").Set(float64(s.Failing))
-	failing := 0.0
-	if !meta.IsStatusConditionTrue(s.Conditions, conditionCredentials) {
-		failing = 1
-	}
-	credentialProblem.WithLabelValues(id).Set(failing)
 	if equality.Semantic.DeepEqual(trimmed(*p.status), trimmed(s)) {
 		return nil
 	}
@@ -177,7 +187,7 @@ func (k *keeper) writeStatus(ctx context.Context, p policy, s v1alpha1.PullSecre
 		if c.Status != metav1.ConditionTrue {
 			kind = corev1.EventTypeWarning
 		}
-		k.events.Eventf(p.object, nil, kind, c.Reason, c.Type, "%s", c.Message)
+		k.events.Eventf(p.object, nil, kind, c.Reason, c.Type, "%s", clip(c.Message))
 	}
 	return nil
 }

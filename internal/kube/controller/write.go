@@ -4,38 +4,77 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullplan"
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
-// do writes what the plan says. wait is above 0 if something was left undone
-// because it was written too often; the rest is done all the same.
-func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) (wait time.Duration, err error) {
+// outcome of a plan.
+type outcome struct {
+	// problems of policies, in the place of their verdicts.
+	problems map[pullplan.ID]pullplan.Verdict
+	// wait is above 0 if something was left undone because it was written too
+	// often; the rest is done all the same.
+	wait time.Duration
+	err  error
+}
+
+// do writes what the plan says. No list names what is not there: lists wait for
+// the secret, and a secret that goes waits for the lists.
+func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
+	o := outcome{problems: map[pullplan.ID]pullplan.Verdict{}}
+	blocked := map[pullplan.ID]bool{} // policies without their secret
 	var errs []error
 	for _, d := range plan.Decisions {
-		if pause := k.repairs.pause(v.Namespace.Name, d); pause > 0 {
-			wait = sooner(wait, pause)
+		if d.Reason == pullplan.NotWanted && d.Verb == pullplan.DeleteSecret && (o.wait > 0 || len(errs) > 0) ||
+			slices.ContainsFunc(d.Policies, func(id pullplan.ID) bool { return blocked[id] }) {
 			continue
 		}
-		if err := k.write(ctx, v, d); err != nil {
+		problem := pullplan.Verdict{Reason: reasonContested, Message: contested(v, d)}
+		if pause := k.repairs.pause(v.Namespace.Name, d); pause > 0 {
+			o.wait = sooner(o.wait, pause)
+		} else {
+			err := k.write(ctx, v, d)
+			if err == nil {
+				k.repairs.wrote(v.Namespace.Name, d)
+				continue
+			}
 			if stale(err) {
-				return wait, err
+				o.err = err
+				return o
 			}
 			errs = append(errs, err)
-			if d.Verb == pullplan.ApplySecret {
-				break // no list names what is not there
-			}
+			problem.Reason, problem.Message = reasonWriteFailed, clip(err.Error())
+		}
+		for _, problem.Policy = range d.Policies {
+			o.problems[problem.Policy] = problem
+			blocked[problem.Policy] = blocked[problem.Policy] || d.Verb != pullplan.SetList
 		}
 	}
-	return wait, errors.Join(errs...)
+	o.err = errors.Join(errs...)
+	return o
+}
+
+// contested says who undoes a write, if that is known.
+func contested(v view, d pullplan.Decision) string {
+	text := "the secret " + d.Object + " is changed by others again and again"
+	if d.Verb == pullplan.SetList {
+		text = "the list of the service account " + d.Object + " is changed by others again and again"
+		if who := v.writers[d.Object]; who != "" && who != kube.Manager {
+			text = "the list of the service account " + d.Object + " is written by " + who + " again and again: let it leave imagePullSecrets alone"
+		}
+	}
+	return text + "; it is repaired once in " + repairEvery.String() + " only"
 }
 
 func (k *keeper) write(ctx context.Context, v view, d pullplan.Decision) error {
@@ -101,4 +140,48 @@ func (k *keeper) setList(ctx context.Context, v view, d pullplan.Decision) error
 	writes.WithLabelValues("serviceaccount", "patch").Inc()
 	k.recent.put("account", v.Namespace.Name, d.Object, a.ResourceVersion, a)
 	return nil
+}
+
+// applySecret writes a secret by a server-side apply. version is that of what
+// is there; with "" nothing is there, and unless force is set somebody else's
+// that came meanwhile is a conflict.
+func (k *keeper) applySecret(ctx context.Context, s pullsecret.Secret, version string, force bool) (*corev1.Secret, error) {
+	body := s.JSON()
+	if version != "" {
+		var doc map[string]any
+		if err := json.Unmarshal(body, &doc); err != nil {
+			return nil, err
+		}
+		doc["metadata"].(map[string]any)["resourceVersion"] = version
+		var err error
+		if body, err = json.Marshal(doc); err != nil {
+			return nil, err
+		}
+	}
+	options := []client.PatchOption{client.FieldOwner(kube.Manager)}
+	if version != "" || force {
+		options = append(options, client.ForceOwnership)
+	}
+	var out corev1.Secret
+	out.Namespace, out.Name = s.Namespace, s.Name
+	err := k.client.Patch(ctx, &out, client.RawPatch(types.ApplyPatchType, body), options...)
+	if err == nil {
+		writes.WithLabelValues("secret", "apply").Inc()
+	}
+	return &out, err
+}
+
+// stale says that what was written against had changed meanwhile.
+func stale(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
+
+// most is the longest text of others that is repeated, in bytes: an event holds
+// a thousand.
+const most = 500
+
+func clip(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }

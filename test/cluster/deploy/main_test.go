@@ -1,0 +1,226 @@
+// Package deploy_test installs Fairlead into a real cluster from the files of
+// deploy/: by kustomize and by Helm. What it makes has fixed names, so its
+// tests do not run in parallel, and each takes away what it made.
+package deploy_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	client "fairlead.dev/fairlead/test/clients/harness"
+	"fairlead.dev/fairlead/test/cluster/harness"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(m))
+}
+
+// The charts, and what they need to be given.
+const (
+	controller = "fairlead-controller"
+	server     = "fairlead"
+	system     = "fairlead-system"
+)
+
+var needed = map[string][]string{
+	controller: {"--set", "image.repository=registry.example/acme-platform/fairlead"},
+	server:     {"--set", "image.repository=registry.example/acme-platform/fairlead", "--set-json", `config={"public-url":["https://registry.example.com"]}`},
+}
+
+// root is the checkout.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := client.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// at is a path below deploy/.
+func at(t *testing.T, path ...string) string {
+	t.Helper()
+	return filepath.Join(append([]string{root(t), "deploy"}, path...)...)
+}
+
+// site is an administrator of the cluster.
+type site struct {
+	*harness.Namespace
+	c *harness.Kubernetes
+	t *testing.T
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	c := harness.Cluster(t)
+	return &site{c.Namespace(t), c, t}
+}
+
+// tryHelm runs helm, whatever comes of it.
+func (s *site) tryHelm(args ...string) harness.Result {
+	s.t.Helper()
+	return s.Run("", filepath.Join(root(s.t), "bin", "tools", "helm"), args...)
+}
+
+// helm runs helm, which must succeed.
+func (s *site) helm(args ...string) string {
+	s.t.Helper()
+	r := s.tryHelm(args...)
+	if r.Code != 0 {
+		s.t.Fatalf("helm %s: exit code %d\n%s", strings.Join(args, " "), r.Code, r.Stderr)
+	}
+	return r.Stdout
+}
+
+// try runs kubectl, whatever comes of it.
+func (s *site) try(stdin string, args ...string) harness.Result {
+	s.t.Helper()
+	return s.Run(stdin, filepath.Join(s.c.Bin, "kubectl"), args...)
+}
+
+// render is helm template of a chart with what it needs.
+func (s *site) render(chart string, args ...string) string {
+	s.t.Helper()
+	return s.helm(slices.Concat([]string{"template", chart, at(s.t, "charts", chart)}, needed[chart], args)...)
+}
+
+// homes makes the namespaces that Fairlead is installed into. They stay: to
+// end one takes the cluster a minute.
+func (s *site) homes() {
+	s.t.Helper()
+	for _, name := range []string{system, server} {
+		s.Input("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n", "apply", "--server-side", "-f", "-")
+	}
+}
+
+// accepts asks the API server whether it would take these objects, strictly,
+// and admit them.
+func (s *site) accepts(objects string) {
+	s.t.Helper()
+	r := s.try(objects, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+	if r.Code != 0 || strings.Contains(r.Stderr, "Warning") {
+		s.t.Errorf("the API server says %s", r.Stderr)
+	}
+}
+
+// object is one of a file of several.
+type object map[string]any
+
+func (o object) kind() string { k, _ := o["kind"].(string); return k }
+
+func (o object) name() string { n, _ := o.at("metadata", "name").(string); return n }
+
+func (o object) id() string { return o.kind() + " " + o.name() }
+
+// at gives what lies at a path; nil if nothing does.
+func (o object) at(path ...string) any {
+	var v any = map[string]any(o)
+	for _, p := range path {
+		m, _ := v.(map[string]any)
+		v = m[p]
+	}
+	return v
+}
+
+// objects takes YAML apart.
+func objects(t *testing.T, text string) (out []object) {
+	t.Helper()
+	for d := yaml.NewDecoder(bytes.NewReader([]byte(text))); ; {
+		var o map[string]any // not an object, which all maps inside would be
+		err := d.Decode(&o)
+		switch {
+		case errors.Is(err, io.EOF):
+			return out
+		case err != nil:
+			t.Fatalf("%v in\n%s", err, text)
+		case o != nil:
+			out = append(out, o)
+		}
+	}
+}
+
+// only gives the object of a kind, of which there is one.
+func only(t *testing.T, text, kind string) object {
+	t.Helper()
+	var found []object
+	for _, o := range objects(t, text) {
+		if o.kind() == kind {
+			found = append(found, o)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d objects are of the kind %s, want 1", len(found), kind)
+	}
+	return found[0]
+}
+
+// write is YAML of objects.
+func write(t *testing.T, all ...object) string {
+	t.Helper()
+	var b strings.Builder
+	e := yaml.NewEncoder(&b)
+	for _, o := range all {
+		if err := e.Encode(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// crds makes the kinds. They stay, as they do in a cluster that had a
+// controller.
+func (s *site) crds() {
+	s.t.Helper()
+	s.Kubectl("apply", "--server-side", "-f", at(s.t, "crds"))
+	s.Kubectl("wait", "--for=condition=Established", "crd/clusterpullsecrets.fairlead.dev", "crd/pullsecrets.fairlead.dev")
+}
+
+// inventory is all that is in the cluster, but for what comes and goes by
+// itself.
+func (s *site) inventory() []string {
+	s.t.Helper()
+	kinds := strings.Fields(s.Kubectl("api-resources", "--verbs=list", "-o", "name"))
+	kinds = slices.DeleteFunc(kinds, func(k string) bool {
+		return strings.HasPrefix(k, "events") || strings.HasPrefix(k, "componentstatuses") || strings.HasPrefix(k, "leases.")
+	})
+	return strings.Fields(s.Kubectl("get", strings.Join(kinds, ","), "--all-namespaces", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`))
+}
+
+// until waits for what must come to be.
+func until(t *testing.T, what string, ready func() error) {
+	t.Helper()
+	end := time.Now().Add(90 * time.Second)
+	for {
+		err := ready()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+}
+
+func save(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
