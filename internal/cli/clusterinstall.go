@@ -72,6 +72,9 @@ type installation struct {
 }
 
 func (x *installation) run(ctx context.Context, e env) error {
+	for _, r := range x.registries {
+		x.hostNetwork = x.hostNetwork || r.loopback() // a pod's own loopback is another
+	}
 	if err := x.free(ctx, e); err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestControllerInAPod(t *testing.T) {
 		t.Errorf("the Deployments name pull secrets: %s", got)
 	}
 	show := s.run(0, "cluster", "show", "prod")
-	for _, want := range []string{"fairlead-controller", "1 of 1", "ClusterPullSecret/fairlead", "Ready"} {
+	for _, want := range []string{"The controller in fairlead-system: 1 of 1 replica ready.", "ClusterPullSecret/fairlead ", "PullSecret/fairlead-system/fairlead-controller "} {
 		if !strings.Contains(show.Stdout, want) {
 			t.Errorf("show says\n%s\nwant %q", show.Stdout, want)
 		}
