@@ -63,11 +63,11 @@ func (s *site) refused(namespace, name, image string) {
 	})
 }
 
-// hasPulls waits until a namespace that was made a moment before has its secret.
+// namespace makes a namespace that ends with the test.
 func (s *site) namespace(name string) {
 	s.t.Helper()
 	s.ns.Kubectl("create", "namespace", name)
-	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false") })
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found") })
 }
 
 // TestControllerInAPod: attach pushes the controller's image, the node pulls it
