@@ -321,7 +321,7 @@ func (x *attachment) do(ctx context.Context, e env) error {
 		listed = listed || changed
 	}
 	for _, r := range x.registries {
-		ca, err := readCA(r.at.CAFile)
+		ca, err := r.authority(ctx)
 		if err != nil {
 			return err
 		}
