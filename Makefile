@@ -12,7 +12,7 @@ ldflags := -s -w -X $(cli).version=$(version) -X $(cli).commit=$(commit)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 export PATH := $(CURDIR)/bin/tools:$(PATH)
 
-.PHONY: help deps build run test test-long fuzz check generate bench clean
+.PHONY: help deps build image run test test-long fuzz check generate bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ deps: ## install what tests, checks and benchmarks need
 
 build: ## build the static binary bin/fairlead
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/fairlead ./cmd/fairlead
+
+image: build ## make bin/fairlead-image.tar, which docker load, podman load, skopeo and ctr take
+	@bin/fairlead image self bin/fairlead-image.tar --tag fairlead:latest
 
 run: build ## build and serve on 127.0.0.1:5000, data in fairlead-data
 	@exec bin/fairlead serve
@@ -50,9 +53,10 @@ fuzz: ## run each fuzz target for FUZZTIME (1m)
 check: deps ## format, vet, lint, import rules, documents, known vulnerabilities
 	@scripts/check.sh
 
-generate: deps ## make the schemas and copies of api/v1alpha1 anew
+generate: deps ## make the schemas and copies of api/v1alpha1 anew, and what the charts have of them
 	bin/tools/controller-gen object paths=./api/v1alpha1/...
 	bin/tools/controller-gen crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir=deploy/crds
+	go test ./deploy -run TestChartsFollow -update
 
 bench: deps build ## measure Fairlead beside CNCF distribution and nginx, tokens beside a signature, keyring beside the kubelet's
 	@scripts/bench.sh
