@@ -72,6 +72,9 @@ type installation struct {
 }
 
 func (x *installation) run(ctx context.Context, e env) error {
+	for _, r := range x.registries {
+		x.hostNetwork = x.hostNetwork || r.loopback() // a pod's own loopback is another
+	}
 	if err := x.free(ctx, e); err != nil {
 		return err
 	}
@@ -81,7 +84,7 @@ func (x *installation) run(ctx context.Context, e env) error {
 	}
 	x.image = img
 	if x.dryRun {
-		return x.dry(e)
+		return x.dry(ctx, e)
 	}
 	// All tokens are tried before anything is written.
 	tokens := make([]string, len(x.registries))
@@ -97,7 +100,7 @@ func (x *installation) run(ctx context.Context, e env) error {
 		return withHint(err, "the same command again: it goes on from there")
 	}
 	for _, r := range x.registries {
-		ca, err := readCA(r.at.CAFile)
+		ca, err := r.authority(ctx)
 		if err != nil {
 			return err
 		}
@@ -220,7 +223,7 @@ func (x *installation) token(ctx context.Context, e env, r *clusterRegistry) (st
 
 // install applies everything, the kinds first.
 func (x *installation) install(ctx context.Context, e env, tokens []string) error {
-	objects, err := x.objects(tokens)
+	objects, err := x.objects(ctx, tokens)
 	if err != nil {
 		return err
 	}
@@ -291,12 +294,12 @@ func until(ctx context.Context, patience time.Duration, ask func() (bool, error)
 }
 
 // dry prints what would be applied. The policies are those of a first attach.
-func (x *installation) dry(e env) error {
+func (x *installation) dry(ctx context.Context, e env) error {
 	tokens := make([]string, len(x.registries))
 	for i := range tokens {
 		tokens[i] = noToken
 	}
-	objects, err := x.objects(tokens)
+	objects, err := x.objects(ctx, tokens)
 	if err != nil {
 		return err
 	}

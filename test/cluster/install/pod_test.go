@@ -63,11 +63,11 @@ func (s *site) refused(namespace, name, image string) {
 	})
 }
 
-// hasPulls waits until a namespace that was made a moment before has its secret.
+// namespace makes a namespace that ends with the test.
 func (s *site) namespace(name string) {
 	s.t.Helper()
 	s.ns.Kubectl("create", "namespace", name)
-	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false") })
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found") })
 }
 
 // TestControllerInAPod: attach pushes the controller's image, the node pulls it
@@ -96,7 +96,7 @@ func TestControllerInAPod(t *testing.T) {
 		t.Errorf("the Deployments name pull secrets: %s", got)
 	}
 	show := s.run(0, "cluster", "show", "prod")
-	for _, want := range []string{"fairlead-controller", "1 of 1", "ClusterPullSecret/fairlead", "Ready"} {
+	for _, want := range []string{"The controller in fairlead-system: 1 of 1 replica ready.", "ClusterPullSecret/fairlead ", "PullSecret/fairlead-system/fairlead-controller "} {
 		if !strings.Contains(show.Stdout, want) {
 			t.Errorf("show says\n%s\nwant %q", show.Stdout, want)
 		}
