@@ -6,6 +6,10 @@ import (
 	"os"
 	"runtime/debug"
 
+	// The public authorities, for where the system has none: an image of the
+	// program alone.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"fairlead.dev/fairlead/internal/cli"
 )
 

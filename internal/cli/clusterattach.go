@@ -50,8 +50,9 @@ type attachFlags struct {
 	registries                        []string
 	account, secret, output           string
 	bare, dryRun, loopback, plainHTTP bool
-	cluster                           *clusterFlags
-	cmd                               *cobra.Command
+	installFlags
+	cluster *clusterFlags
+	cmd     *cobra.Command
 }
 
 func newClusterAttach(e env) *cobra.Command {
@@ -60,19 +61,26 @@ func newClusterAttach(e env) *cobra.Command {
 		Use:   "attach NAME --registry URL...",
 		Short: "Let a cluster pull from registries",
 		Long: `Let a cluster pull all images of the account from registries, such as the
-regional and the global one. In each of them a token is made that may only pull,
-from all namespaces of the account, later ones included, that does not expire,
-and that carries the cluster's name.
+regional and the global one, in every namespace, those made later included.
 
-With --without-controller the tokens are placed once: one pull secret with all
-registries in it, in the namespace default, in the list of its service account
-default, and in kube-system; --namespace adds further namespaces. The command
-can be given again: it makes no second token, and repairs what was changed.
+In each registry a token is made that may do nothing but make tokens for this
+cluster that only pull. The controller is installed in the cluster: an image of
+this program is pushed to the first registry, and runs in fairlead-system with
+the least rights. It puts a pull secret into every namespace and into the list
+of its service account default, renews it, and repairs it. docs/clusters.md says
+what is made, and where.
+
+With --without-controller nothing is installed. Tokens that do not expire are
+placed once: one pull secret in the namespace default, in the list of its
+service account default, and in kube-system; --namespace adds namespaces.
+
+The command can be given again: it makes no second token, repairs what was
+changed, and installs the version of the program that runs it.
 
 You must be signed in to each registry (fairlead login URL), with admin rights.`,
-		Example: `  fairlead cluster attach prod --registry https://eu.registry.example.com --registry https://registry.example.com --without-controller
-  fairlead cluster attach prod --registry https://registry.example.com --without-controller -n shop --context prod
-  fairlead cluster attach prod --registry https://registry.example.com --without-controller --dry-run -o yaml`,
+		Example: `  fairlead cluster attach prod --registry https://eu.registry.example.com --registry https://registry.example.com
+  fairlead cluster attach prod --registry https://registry.example.com --dry-run -o yaml
+  fairlead cluster attach prod --registry https://registry.example.com --without-controller -n shop --context prod`,
 		Args:              exactly(1, "one cluster"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -86,11 +94,12 @@ You must be signed in to each registry (fairlead login URL), with admin rights.`
 	f.BoolVar(&a.plainHTTP, "insecure-http", false, "let a registry be plain http: whoever listens on the way reads the token")
 	f.BoolVar(&a.dryRun, "dry-run", false, "only say what would be done; no token is made")
 	f.StringVarP(&a.output, "output", "o", "", "with --dry-run, print what would be applied in this `form`, yaml or json")
+	a.installFlags.add(cmd)
 	complete(cmd, "account")
 	complete(cmd, "secret-name")
 	complete(cmd, "output", "yaml", "json")
 	a.cluster = addCluster(cmd, e, true)
-	f.Lookup("namespace").Usage = "also in this `namespace` and its account default; may be repeated"
+	f.Lookup("namespace").Usage = "without the controller: also in this `namespace` and its account default; may be repeated"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := a.read(args[0]); err != nil {
 			return err
@@ -131,15 +140,18 @@ func (a *attachFlags) read(name string) error {
 	switch {
 	case len(a.registries) == 0:
 		return usagef(hint, "name the registries that the cluster pulls from with --registry")
-	case !a.bare:
-		return usagef(fmt.Sprintf("fairlead cluster attach %s --registry %s --without-controller", name, strings.Join(a.registries, " --registry ")),
-			"this version does not install the controller: add --without-controller, and the secrets are placed once")
 	case !slices.Contains([]string{"", "yaml", "json"}, a.output):
 		return usagef(hint, "--output is %q: write yaml or json", a.output)
 	case a.output != "" && !a.dryRun:
 		return usagef(hint, "--output is for --dry-run")
+	case a.bare:
+		return a.installFlags.unused(a.cmd, hint)
+	case len(a.cluster.namespaces) > 0:
+		return usagef(hint, "--namespace is for --without-controller: the controller sees to all namespaces")
+	case a.secret != attachedSecret:
+		return usagef(hint, "--secret-name is for --without-controller: the controller has the right to %s alone", attachedSecret)
 	}
-	return nil
+	return a.installFlags.check(hint)
 }
 
 // attachment is one attach under way.
@@ -173,6 +185,9 @@ func (a *attachFlags) run(ctx context.Context, e env, name string) error {
 	x := &attachment{attachFlags: a, name: name, k: k, registries: rs}
 	if x.uid, err = k.UID(ctx); err != nil {
 		return err
+	}
+	if !a.bare {
+		return (&installation{attachment: x}).run(ctx, e)
 	}
 	if err := x.free(ctx, e); err != nil {
 		return err
@@ -219,6 +234,13 @@ func (a *attachFlags) places() []string {
 func (x *attachment) free(ctx context.Context, e env) error {
 	if _, err := x.secretIn("", []dockerconfig.Entry{{Key: "registry.example", Username: "u", Password: "p"}}); err != nil {
 		return err
+	}
+	sources, err := x.sources(ctx)
+	if err != nil {
+		return err
+	}
+	if len(sources) > 0 {
+		return occupied(sources[0], "the cluster is attached with the controller, which keeps all secrets", "fairlead cluster detach "+sources[0].Labels[clusterLabel]+", and then the same command")
 	}
 	var dropped []string
 	for _, n := range x.places() {
@@ -272,7 +294,7 @@ func (x *attachment) secretIn(namespace string, entries []dockerconfig.Entry) (p
 func (x *attachment) do(ctx context.Context, e env) error {
 	var entries []dockerconfig.Entry
 	for _, r := range x.registries {
-		v, err := r.token(ctx, x.name, x.uid, x.known)
+		v, err := r.token(ctx, "readonly", x.name, x.uid, x.known)
 		if err != nil {
 			return err
 		}

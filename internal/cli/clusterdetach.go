@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type detachFlags struct {
 	urls      []string
 	account   string
 	far, sure bool
+	patience  time.Duration
 	cluster   *clusterFlags
 	cmd       *cobra.Command
 }
@@ -27,10 +29,11 @@ func newClusterDetach(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "detach NAME",
 		Short: "Take away what attach made, and revoke the cluster's tokens",
-		Long: `Take away exactly what attach made in the cluster: its name in lists, its
-secrets; and revoke the cluster's tokens in the registries. What others made, or
+		Long: `Take away exactly what attach made in the cluster: the controller with its kinds
+and rights, the secrets, their name in lists; and revoke the cluster's tokens in
+the registries, those that the controller made as well. What others made, or
 what is in the lists beside it, stays. If something fails, the rest is done, and
-the command can be given again.
+the command can be given again. It does not need the controller to be alive.
 
 A cluster that is lost is detached from the registries' side, with
 --registry-only and --registry.
@@ -49,6 +52,7 @@ A person is asked first; in scripts --force is needed.`,
 	f.StringVar(&d.account, "account", "", "`account` that owns the cluster, for the operator (default one's own)")
 	f.BoolVar(&d.far, "registry-only", false, "revoke the tokens only, for a cluster that is lost")
 	f.BoolVar(&d.sure, "force", false, "do not ask")
+	f.DurationVar(&d.patience, "timeout", time.Minute, "how `long` to wait for the controller to take its secrets away, before the command does")
 	complete(cmd, "account")
 	d.cluster = addCluster(cmd, e, false)
 	_ = f.MarkHidden("namespace") // it is in all
@@ -56,6 +60,9 @@ A person is asked first; in scripts --force is needed.`,
 		hint := cmd.CommandPath() + " --help"
 		if err := checkClusterName(args[0], hint); err != nil {
 			return err
+		}
+		if d.patience <= 0 {
+			return usagef(hint, "--timeout must be above 0")
 		}
 		if d.far && len(d.urls) == 0 {
 			return usagef("fairlead cluster detach "+args[0]+" --registry-only --registry URL", "name the registries whose tokens are to be revoked with --registry")
@@ -71,10 +78,14 @@ type detachment struct {
 	k          *kube.Cluster
 	secrets    []pullsecret.Secret
 	registries clusterRegistries
+	// sources are the secrets with the tokens that the controller has; none
+	// where there is no controller.
+	sources  []pullsecret.Secret
+	patience time.Duration
 }
 
 func (d *detachFlags) run(ctx context.Context, e env, name string) error {
-	x := &detachment{name: name}
+	x := &detachment{name: name, patience: d.patience}
 	if err := askable(e, d.sure, "fairlead cluster detach "+name); err != nil {
 		return err
 	}
@@ -129,11 +140,13 @@ func (x *detachment) find(ctx context.Context, e env) error {
 			fmt.Fprintf(e.stderr, "warning: the namespace %s is left as it is: %v\n", s.Namespace, err)
 		case s.Annotations[uidMark] != uid || s.Annotations[registriesMark] == "":
 			fmt.Fprintf(e.stderr, "The secret %s stays: attach did not make it in this cluster.\n", s.ID())
+		case isSource(s):
+			x.sources = append(x.sources, s)
 		default:
 			x.secrets = append(x.secrets, s)
 		}
 	}
-	if len(x.secrets) == 0 {
+	if len(x.secrets)+len(x.sources) == 0 {
 		return &codedError{&hintError{
 			fmt.Errorf("the cluster at %s is not attached as %s", x.k.Server(), x.name),
 			fmt.Sprintf("choose the cluster with --context; to revoke the tokens of a lost one: fairlead cluster detach %s --registry-only --registry URL", x.name),
@@ -150,7 +163,7 @@ func (x *detachment) find(ctx context.Context, e env) error {
 // urls are the registries in the secrets.
 func (x *detachment) urls() []string {
 	var out []string
-	for _, s := range x.secrets {
+	for _, s := range slices.Concat(x.secrets, x.sources) {
 		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
 			if !slices.Contains(out, u) {
 				out = append(out, u)
@@ -167,7 +180,11 @@ func (x *detachment) question() string {
 	}
 	text := fmt.Sprintf("Revoke the tokens of the cluster %s in %s", x.name, strings.Join(where, ", "))
 	if x.k != nil {
-		text += fmt.Sprintf(", and remove %s from the cluster at %s", count(len(x.secrets), "secret"), x.k.Server())
+		what := count(len(x.secrets), "secret")
+		if len(x.sources) > 0 {
+			what = "the controller with all its secrets"
+		}
+		text += fmt.Sprintf(", and remove %s from the cluster at %s", what, x.k.Server())
 	}
 	return text + "?"
 }
@@ -177,8 +194,11 @@ func (x *detachment) question() string {
 // done: what failed is found by it again.
 func (x *detachment) do(ctx context.Context, e env) error {
 	var broken failures
+	if len(x.sources) > 0 {
+		x.uninstall(ctx, e, &broken)
+	}
 	for i, s := range x.secrets {
-		if err := x.clean(ctx, e, s, i == len(x.secrets)-1); err != nil {
+		if err := x.clean(ctx, e, s, i == len(x.secrets)-1 && len(x.sources) == 0); err != nil {
 			broken.add(s.ID(), err)
 		}
 	}
@@ -191,7 +211,11 @@ func (x *detachment) do(ctx context.Context, e env) error {
 			}
 		}
 	}
-	if broken.n == 0 && len(x.secrets) > 0 {
+	switch {
+	case broken.n > 0:
+	case len(x.sources) > 0:
+		x.leave(ctx, e, &broken)
+	case len(x.secrets) > 0:
 		last := x.secrets[len(x.secrets)-1]
 		if err := x.remove(ctx, e, last); err != nil {
 			broken.add(last.ID(), err)
@@ -236,13 +260,16 @@ func (x *detachment) remove(ctx context.Context, e env, s pullsecret.Secret) err
 
 // revoke ends the tokens that attach made; the cluster's others are named.
 func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) error {
-	tokens, err := r.tokens(ctx, x.name, false)
+	tokens, err := r.tokens(ctx, x.name, true)
 	if err != nil {
 		return err
 	}
-	n := 0
+	n, made := 0, 0
 	for _, t := range tokens {
-		if !ofAttach(t, x.name) {
+		if t.State != "active" {
+			continue
+		}
+		if !ofAttach(t, x.name) && !minted(t, x.name, tokens) {
 			fmt.Fprintf(e.stderr, "The token %s of %s stays: attach did not make it. To revoke it: fairlead token rm %s --server %s\n", t.ID, r.url, t.ID, r.url)
 			continue
 		}
@@ -250,7 +277,14 @@ func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) erro
 			return r.failed(err)
 		}
 		n++
+		if !ofAttach(t, x.name) {
+			made++
+			continue
+		}
 		fmt.Fprintf(e.stdout, "The token %s of %s is revoked.\n", t.ID, r.url)
+	}
+	if made > 0 {
+		fmt.Fprintf(e.stdout, "%s of %s that the controller made: revoked.\n", count(made, "token"), r.url)
 	}
 	if n == 0 {
 		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)

@@ -153,20 +153,35 @@ func (r *clusterRegistry) tokens(ctx context.Context, cluster string, ended bool
 	}
 }
 
+// The accesses of tokens that attach makes: one that pulls, and one that makes
+// such for the controller.
+const (
+	pullAccess    = "readonly"
+	clusterAccess = "cluster"
+)
+
 // ofAttach says whether attach made a token for the cluster: others of the
 // cluster's name are none of its business.
 func ofAttach(t v1.Token, cluster string) bool {
-	return t.Cluster == cluster && t.Description == cluster && t.Access == "readonly" && t.Reach.All && t.Expires == nil
+	return t.Cluster == cluster && t.Description == cluster && (t.Access == pullAccess || t.Access == clusterAccess) && t.Reach.All && t.Expires == nil
 }
 
-// token gives the cluster's token with its value: the one that it has, or a
-// new one. known says that the cluster carries the mark of this name.
+// minted says whether one of attach's tokens among all made a token, for the
+// controller or by it.
+func minted(t v1.Token, cluster string, all []v1.Token) bool {
+	return t.Cluster == cluster && t.Access == pullAccess && slices.ContainsFunc(all, func(by v1.Token) bool {
+		return by.Access == clusterAccess && ofAttach(by, cluster) && t.CreatedBy == by.Account+"/"+by.ID
+	})
+}
+
+// token gives the cluster's token of an access with its value: the one that it
+// has, or a new one. known says that the cluster carries the mark of this name.
 //
 // The registry keeps the name of a token's cluster, not which cluster that is.
 // It does keep under which key the token was asked for, and the key is made of
 // the cluster's UID: so an attach that was cut off, or whose secrets are gone,
 // finds its token again, and another cluster of the name does not.
-func (r *clusterRegistry) token(ctx context.Context, cluster, uid string, known bool) (v1.TokenValue, error) {
+func (r *clusterRegistry) token(ctx context.Context, access, cluster, uid string, known bool) (v1.TokenValue, error) {
 	all, err := r.tokens(ctx, cluster, true)
 	if err != nil {
 		return v1.TokenValue{}, err
@@ -176,6 +191,10 @@ func (r *clusterRegistry) token(ctx context.Context, cluster, uid string, known 
 	for _, t := range all {
 		switch {
 		case !ofAttach(t, cluster):
+		case t.Access != access:
+			if t.State == "active" && !known {
+				return v1.TokenValue{}, r.taken(cluster)
+			}
 		case t.State == "active":
 			active = append(active, t)
 		case last == "": // the newest comes first
@@ -187,8 +206,8 @@ func (r *clusterRegistry) token(ctx context.Context, cluster, uid string, known 
 		return v, r.failed(err)
 	}
 	v, err := r.s.api.AddToken(ctx, v1.TokenSpec{
-		Account: r.account, Access: "readonly", Description: cluster, Cluster: cluster, NonExpiring: true,
-	}, strings.Join([]string{"attach", uid, cluster, last}, " "))
+		Account: r.account, Access: access, Description: cluster, Cluster: cluster, NonExpiring: true,
+	}, strings.Join([]string{"attach", access, uid, cluster, last}, " "))
 	status, _ := refusal(err)
 	switch {
 	case len(active) > 0 && status == http.StatusConflict: // somebody else of the account asked with this key

@@ -150,6 +150,25 @@ func TestMake(t *testing.T) {
 			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.RegistryUnreachable, Keep: true, Allows: everyone}
 			return s
 		}(), []string{"one is RegistryUnreachable"}},
+		"a token that expired, and comes again": {
+			state(policy("one", cred(func(c *pullplan.Credential) { c.Expires, c.Keep = now, true }))),
+			[]string{"apply secret pull: Missing", "set list default: Missing b,a,pull", "one is CredentialExpired"},
+		},
+		"it was there": {func() pullplan.State {
+			s := made(state(policy("one")))
+			c := &s.Policies[0].Registries[0].Credential
+			c.Expires, c.Keep = now, true
+			return s
+		}(), []string{"apply secret pull: Differs", "one is CredentialExpired"}},
+		"it has an entry of another registry": {state(policy("one", func(p *pullplan.Policy) {
+			p.Registries = append(p.Registries, pullplan.Registry{Host: "b.example", Credential: credential(func(c *pullplan.Credential) { c.Expires, c.Keep = now, true })})
+		})), []string{fresh[0], fresh[1], "one is CredentialExpired"}},
+		"why there is no source": {state(policy("one", cred(func(c *pullplan.Credential) {
+			*c = pullplan.Credential{Reason: pullplan.SourceNotAllowed, Problem: "no"}
+		}))), []string{"one is SourceNotAllowed"}},
+		"a spoilt source of others": {state(policy("one", cred(func(c *pullplan.Credential) {
+			*c = pullplan.Credential{Reason: pullplan.SourceMalformed, Problem: "no", Allows: func(string) bool { return false }}
+		}))), []string{"one is SourceNotAllowed"}},
 		"expired":  {state(policy("one", cred(func(c *pullplan.Credential) { c.Expires = now }))), []string{"one is CredentialExpired"}},
 		"bad host": {state(policy("one", func(p *pullplan.Policy) { p.Registries[0].Host = "registry" })), []string{"one is EntryInvalid"}},
 		"a bad one beside a good one": {state(policy("one", func(p *pullplan.Policy) {
@@ -233,7 +252,9 @@ func wild(r *rand.Rand) pullplan.State {
 			p.Unreadable = "x"
 		}
 		c := &p.Registries[0].Credential
-		switch r.IntN(6) {
+		switch r.IntN(7) {
+		case 6:
+			c.Expires, c.Keep = now, r.IntN(2) == 0
 		case 0:
 			*c = pullplan.Credential{Reason: pullplan.SourceMissing}
 		case 1:
@@ -307,5 +328,46 @@ func TestPlanIsEnough(t *testing.T) {
 	}
 	if len(writes) != 3 {
 		t.Errorf("the states are too tame: %v", maps.Keys(writes))
+	}
+}
+
+// TestPolicies: a decision names those that fare badly without it.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	two := policy("two", func(p *pullplan.Policy) { p.SecretName, p.AllAccounts = "pull-2", true })
+	s := state(policy("one"), two)
+	names := func(s pullplan.State) (out []string) {
+		for _, d := range pullplan.Make(s).Decisions {
+			line := d.Object
+			for _, id := range d.Policies {
+				line += " " + id.Name
+			}
+			out = append(out, line)
+		}
+		return out
+	}
+	if d := cmp.Diff([]string{"pull one", "pull-2 two", "build two", "default one two"}, names(s)); d != "" {
+		t.Error(d)
+	}
+	s = made(s)
+	s.Policies[1].AllAccounts, s.Policies[1].AccountNames = false, []string{"build"}
+	if d := cmp.Diff([]string{"default two"}, names(s)); d != "" {
+		t.Error(d)
+	}
+	s.Policies = s.Policies[:1]
+	if d := cmp.Diff([]string{"build", "default", "pull-2"}, names(s)); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestExpiredIsEmpty: what stays of a secret whose only token expired has no
+// entry, and is valid.
+func TestExpiredIsEmpty(t *testing.T) {
+	t.Parallel()
+	s := made(state(policy("one", func(p *pullplan.Policy) {
+		p.Registries[0].Credential.Expires, p.Registries[0].Credential.Keep = now, true
+	})))
+	if len(s.Secrets) != 1 || string(s.Secrets[0].Data[pullsecret.KeyConfigJSON]) != `{"auths":{}}` || s.Secrets[0].Type != pullsecret.TypeConfigJSON {
+		t.Errorf("it is %q", s.Secrets)
 	}
 }

@@ -119,7 +119,10 @@ func layerOf(f *os.File) (packed []byte, diff oci.Digest, err error) {
 	}
 	var out bytes.Buffer
 	hash := oci.SHA256.New()
-	zip := gzip.NewWriter(&out)
+	zip, err := gzip.NewWriterLevel(&out, gzip.BestSpeed) // a third of the time, a tenth more bytes
+	if err != nil {
+		return nil, "", err
+	}
 	w := tar.NewWriter(io.MultiWriter(hash, zip))
 	// No times and no owner of this machine: the same file, the same layer.
 	for _, h := range []tar.Header{

@@ -16,9 +16,9 @@ const (
 )
 
 // asked remembers how registries answered: what happens in the cluster must
-// not make one that is down be asked more often. Its clock is the machine's,
-// which no test and no one who sets the time can turn back.
+// not make one that is down be asked more often.
 type asked struct {
+	now  func() time.Time
 	mu   sync.Mutex
 	last map[string]answer // by the name of the state
 }
@@ -30,11 +30,12 @@ type answer struct {
 	next   time.Time
 }
 
-func newAsked() *asked { return &asked{last: map[string]answer{}} }
+func newAsked(now func() time.Time) *asked { return &asked{now: now, last: map[string]answer{}} }
 
 // pause is how long not to ask, with what was answered last; 0 is ask now. A
 // renewal that is due waits for the end of a failure's pause, else for a
-// moment only, and another source for nothing at all.
+// moment only, another source for nothing at all, and nothing waits for a time
+// that a clock which was set back is far from.
 func (a *asked) pause(state, source string, due bool) (time.Duration, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -42,7 +43,10 @@ func (a *asked) pause(state, source string, due bool) (time.Duration, error) {
 	if !is || l.source != source {
 		return 0, nil
 	}
-	wait := time.Until(l.next)
+	wait := l.next.Sub(a.now())
+	if wait > l.pause {
+		return 0, nil
+	}
 	if due && l.err == nil {
 		wait -= l.pause - firstPause
 	}
@@ -60,7 +64,7 @@ func (a *asked) told(state, source string, err error) time.Duration {
 			l.pause = min(2*before.pause, lastPause)
 		}
 	}
-	l.next = time.Now().Add(l.pause)
+	l.next = a.now().Add(l.pause)
 	a.last[state] = l
 	return l.pause
 }

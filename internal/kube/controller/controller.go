@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked()}
+	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked(o.Now)}
 	if err := errors.Join(corev1.AddToScheme(k.scheme), v1alpha1.AddToScheme(k.scheme)); err != nil {
 		return err
 	}
@@ -206,8 +206,12 @@ func slim(o any) (any, error) {
 	switch one := o.(type) {
 	case *corev1.ServiceAccount:
 		one.Secrets = nil
+		who := one.Annotations[writerKey] // of one that went through here before
+		if len(fields) > 0 {
+			who = kube.ListWriter(fields)
+		}
 		one.Annotations = only(one.Annotations, pullplan.ListAnnotation)
-		if who := kube.ListWriter(fields); who != "" && who != kube.Manager {
+		if who != "" && who != kube.Manager {
 			one.Annotations = with(one.Annotations, writerKey, who)
 		}
 	case *corev1.Namespace:

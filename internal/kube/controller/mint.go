@@ -64,8 +64,8 @@ func (k *keeper) renewed(ctx context.Context, p policy, r v1alpha1.Registry) (h 
 	if err != nil {
 		return h, 0, err
 	}
-	name, print := stateName(p.ID, r), fingerprint(source)
-	due := !is || h.source != print || !k.o.Now().Before(h.due(r.Fairlead.RenewAfter.Duration, k.o.Now()))
+	name, print, now := stateName(p.ID, r), fingerprint(source), k.o.Now()
+	due := !is || h.source != print || !now.Before(h.due(r.Fairlead.RenewAfter.Duration, now))
 	if wait, err = k.asked.pause(name, print, due); wait > 0 {
 		return h, k.untilDue(h, r, wait, err), err
 	}
@@ -83,7 +83,8 @@ func (k *keeper) untilDue(h held, r v1alpha1.Registry, wait time.Duration, faile
 	if failed != nil {
 		return wait
 	}
-	return min(wait, max(h.due(r.Fairlead.RenewAfter.Duration, k.o.Now()).Sub(k.o.Now()), time.Second))
+	now := k.o.Now()
+	return min(wait, max(h.due(r.Fairlead.RenewAfter.Duration, now).Sub(now), time.Second))
 }
 
 // ask renews the credential, or, if it is not due, asks the registry whether

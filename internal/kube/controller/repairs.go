@@ -2,6 +2,7 @@ package controller
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 // repairs counts what was written where.
 type repairs struct {
 	mu sync.Mutex
-	of map[string]map[string]*repair // by namespace, then by what is done to which object
+	of map[string]map[string]*repair // by namespace, then by what is done to which object, and why
 }
 
 type repair struct {
@@ -30,26 +31,33 @@ type repair struct {
 
 func newRepairs() *repairs { return &repairs{of: map[string]map[string]*repair{}} }
 
-// pause is how long a write must wait; 0 is now. A secret with other content is
-// no repair.
+// pause is how long a write must wait; 0 is now.
 func (r *repairs) pause(namespace string, d pullplan.Decision) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	missing := 1 - r.limit(namespace, d).Tokens()
+	return max(time.Duration(missing*float64(repairEvery)), 0)
+}
+
+// wrote counts one that was done: who refuses it undoes nothing.
+func (r *repairs) wrote(namespace string, d pullplan.Decision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit(namespace, d).Allow()
+}
+
+// limit of a write; a secret with other content is no repair.
+func (r *repairs) limit(namespace string, d pullplan.Decision) *rate.Limiter {
 	if r.of[namespace] == nil {
 		r.of[namespace] = map[string]*repair{}
 	}
-	key, content := string(d.Verb)+" "+d.Object, sha256.Sum256(d.Secret.Data[pullsecret.KeyConfigJSON])
+	key, content := fmt.Sprint(d.Verb, " ", d.Object, " ", d.Reason), sha256.Sum256(d.Secret.Data[pullsecret.KeyConfigJSON])
 	one, is := r.of[namespace][key]
 	if !is || one.content != content {
 		one = &repair{content, rate.NewLimiter(rate.Every(repairEvery), repairBurst)}
 		r.of[namespace][key] = one
 	}
-	booking := one.limit.Reserve()
-	pause := booking.Delay()
-	if pause > 0 {
-		booking.Cancel()
-	}
-	return pause
+	return one.limit
 }
 
 func (r *repairs) drop(namespace string) {

@@ -46,6 +46,7 @@ func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
 		} else {
 			err := k.write(ctx, v, d)
 			if err == nil {
+				k.repairs.wrote(v.Namespace.Name, d)
 				continue
 			}
 			if stale(err) {

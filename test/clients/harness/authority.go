@@ -46,11 +46,11 @@ func NewAuthority(t testing.TB, name string) *Authority {
 
 // Issue writes a certificate for 127.0.0.1 with its key over the two files,
 // each at once.
-func (a *Authority) Issue(t testing.TB, certFile, keyFile string) {
+func (a *Authority) Issue(t testing.TB, certFile, keyFile string, names ...string) {
 	t.Helper()
 	template := certificate("127.0.0.1")
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.DNSNames = []string{"localhost"}
+	template.DNSNames = append(names, "localhost")
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	key := newKey(t)

@@ -21,6 +21,7 @@ type Minting struct {
 	Access      string `json:"access,omitempty"`
 	Expires     string `json:"expires,omitempty"`
 	NonExpiring bool   `json:"nonExpiring,omitempty"`
+	Cluster     string `json:"cluster,omitempty"`
 }
 
 // Account makes an account with namespaces of its own.

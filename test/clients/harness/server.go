@@ -100,9 +100,9 @@ func Start(t testing.TB, flags ...string) *Server {
 }
 
 // StartTLS runs a server over TLS until the test ends.
-func StartTLS(t testing.TB, cert, key string) *Server {
+func StartTLS(t testing.TB, cert, key string, flags ...string) *Server {
 	t.Helper()
-	return start(t, "https", []string{"--tls-cert", cert, "--tls-key", key})
+	return start(t, "https", append([]string{"--tls-cert", cert, "--tls-key", key}, flags...))
 }
 
 func start(t testing.TB, scheme string, flags []string) *Server {

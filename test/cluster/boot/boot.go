@@ -26,6 +26,8 @@ type Plan struct {
 	Settings []string
 	// Copies is a folder for them.
 	Copies string
+	// Hosts is a file that the node sees as /etc/hosts.
+	Hosts string
 	// Run are programs that live as long as the node.
 	Run []Program
 }
@@ -92,6 +94,9 @@ func seclude(plan Plan) error {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0755"); err != nil {
 			return fmt.Errorf("hiding %s: %w", dir, err)
 		}
+	}
+	if err := syscall.Mount(plan.Hosts, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {
+		return fmt.Errorf("covering /etc/hosts: %w", err)
 	}
 	for _, setting := range plan.Settings {
 		path := filepath.Join("/proc/sys", setting)

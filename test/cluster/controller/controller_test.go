@@ -2,13 +2,19 @@ package controller_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/keyring"
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
+
+const hub = "{host: registry.example, secret: {name: hub}}"
 
 // TestSecretSource goes through the life of a policy whose credential is a
 // Secret.
@@ -17,112 +23,175 @@ func TestSecretSource(t *testing.T) {
 	r := run(t, c)
 	r.source("hub", "*")
 	ns := r.chosen(c)
-	ns.Kubectl("patch", "serviceaccount", "default", "-p", `{"imagePullSecrets":[{"name":"theirs"}]}`)
-	name := "p-" + r.Name
-	r.policy(name, "{host: registry.example, secret: {name: hub}}")
+	account := accountOf(ns, "default")
+	r.patch(account, `{"imagePullSecrets":[{"name":"theirs"}]}`)
+	p := r.policy(hub)
 	before := r.has(ns, "registry.example", "theirs,"+r.secret)
-	r.condition(r.Namespace, "clusterpullsecret", name, "Ready", "Ready")
+	r.condition(p, "Ready", "Ready")
 
-	ns.Kubectl("patch", "secret", r.secret, "-p", `{"data":{".dockerconfigjson":"e30="}}`)
+	r.patch(secretOf(ns, r.secret), `{"data":{".dockerconfigjson":"e30="}}`)
 	after := r.has(ns, "registry.example", "theirs,"+r.secret)
-	if after.Metadata.UID != before.Metadata.UID {
+	if after.UID != before.UID {
 		t.Error("an edit was repaired by another secret")
 	}
-	ns.Kubectl("patch", "serviceaccount", "default", "-p", `{"imagePullSecrets":[{"name":"theirs"},{"name":"more"}]}`)
+	r.patch(account, `{"imagePullSecrets":[{"name":"theirs"},{"name":"more"}]}`)
 	r.has(ns, "registry.example", "theirs,more,"+r.secret)
-	ns.Kubectl("delete", "secret", r.secret)
+	r.remove(secretOf(ns, r.secret))
 	r.has(ns, "registry.example", "theirs,more,"+r.secret)
 
-	r.source("hub", "other, "+ns.Name)
+	r.source("hub", "other, "+ns)
 	r.has(ns, "registry.example", "theirs,more,"+r.secret)
 	r.source("hub", "other")
 	r.gone(ns, "theirs,more")
-	r.condition(r.Namespace, "clusterpullsecret", name, "Ready", "SourceNotAllowed")
+	r.condition(p, "Ready", "SourceNotAllowed")
 	r.source("hub", "*")
 	r.has(ns, "registry.example", "theirs,more,"+r.secret)
-	r.Kubectl("delete", "clusterpullsecret", name)
+	r.patch(&corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"team":"another"}}}`)
+	r.gone(ns, "theirs,more")
+	r.patch(&corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"team":"`+r.Name+`"}}}`)
+	r.has(ns, "registry.example", "theirs,more,"+r.secret)
+	r.remove(p)
 	r.gone(ns, "theirs,more")
 }
 
-// TestNotOurs: a secret that somebody else made stays as it is.
-func TestNotOurs(t *testing.T) {
+// TestAccounts: a policy names accounts by name and by label, those added later
+// as well, and lets go of those that it names no more.
+func TestAccounts(t *testing.T) {
 	c := harness.Cluster(t)
 	r := run(t, c)
 	r.source("hub", "*")
 	ns := r.chosen(c)
-	ns.PullSecret(r.secret, harness.Login{Host: "theirs.example", User: "u", Password: "p"})
-	before, _ := get(t, ns, "secret", r.secret)
-	name := "p-" + r.Name
-	r.policy(name, "{host: registry.example, secret: {name: hub}}")
-	r.condition(r.Namespace, "clusterpullsecret", name, "Ready", "NotOurs")
-	if after, _ := get(t, ns, "secret", r.secret); after.Metadata.ResourceVersion != before.Metadata.ResourceVersion {
-		t.Error("it was written")
+	r.policy(hub, "serviceAccounts: {names: [build], selector: {matchLabels: {pulls: 'yes'}}}")
+	r.has(ns, "registry.example", "")
+	for _, a := range []string{"build", "other"} {
+		r.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", a, ns)
 	}
-}
-
-// TestRefusedSpecs: the schema names the field.
-func TestRefusedSpecs(t *testing.T) {
-	c := harness.Cluster(t)
-	r := run(t, c)
-	for registry, want := range map[string]string{
-		"{host: registry.example}":                                                "give one of fairlead and secret",
-		"{host: Registry.Example, secret: {name: a}}":                             "registries[0].host",
-		"{host: registry.example, fairlead: {tokenSecret: a, lifetime: 1m}}":      "lifetime must be 1h to 8760h",
-		"{host: registry.example, fairlead: {tokenSecret: a, lifetime: 2h}}":      "renewAfter must be less than lifetime",
-		"{host: registry.example, fairlead: {tokenSecret: a, renewAfter: 1m}}":    "renewAfter must be 10m at least",
-		"{host: registry.example, secret: {name: a}, fairlead: {tokenSecret: a}}": "give one of fairlead and secret",
-		"{host: registry.example, namespaces: [UPPER], secret: {name: a}}":        "namespaces",
-	} {
-		text := fmt.Sprintf("apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: bad}\nspec: {registries: [%s]}\n", registry)
-		if got := r.Run(text, filepath.Join(c.Bin, "kubectl"), "apply", "-f", "-"); got.Code == 0 || !strings.Contains(got.Stderr, want) {
-			t.Errorf("%s: %d %s, want %s", registry, got.Code, got.Stderr, want)
-		}
-	}
-}
-
-// TestMinted: tokens of a Fairlead; a restart mints nothing, and a registry
-// that is away withdraws nothing.
-func TestMinted(t *testing.T) {
-	c := harness.Cluster(t)
-	s := harness.StartFairlead(t)
-	s.Account(t, "acme", "acme-web")
-	var made struct{ Value string }
-	s.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "cluster": "test", "nonExpiring": true}, &made)
-	r := run(t, c)
-	r.Apply(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: cluster, annotations: {fairlead.dev/namespaces: \"*\"}}\nstringData: {url: \"http://%s\", token: %s}\n", s.Host, made.Value))
-	ns := r.chosen(c)
-	name := "p-" + r.Name
-	r.policy(name, fmt.Sprintf("{host: %q, namespaces: [acme-web], fairlead: {tokenSecret: cluster}}", s.Host))
-	before := r.has(ns, s.Host+"/acme-web/", r.secret)
-	r.condition(r.Namespace, "clusterpullsecret", name, "CredentialsReady", "Ready")
-	tokens := func() int {
-		var page struct {
-			Items []struct{ Cluster, Access string }
-		}
-		s.Manage(t, "GET", "tokens?account=acme", nil, &page)
-		n := 0
-		for _, one := range page.Items {
-			if one.Cluster == "test" && one.Access == "readonly" {
-				n++
+	lists := func(want string) {
+		t.Helper()
+		until(t, "the lists", func() error {
+			var got []string
+			for _, a := range []string{"build", "default", "other"} {
+				got = append(got, a+" "+r.list(ns, a))
 			}
+			if s := strings.ReplaceAll(strings.Join(got, "; "), r.secret, "it"); s != want {
+				return fmt.Errorf("%s, want %s", s, want)
+			}
+			return nil
+		})
+	}
+	lists("build it; default ; other ")
+	r.patch(accountOf(ns, "other"), `{"metadata":{"labels":{"pulls":"yes"}}}`)
+	lists("build it; default ; other it")
+	r.policy(hub, "serviceAccounts: {all: true}")
+	lists("build it; default it; other it")
+	r.remove(accountOf(ns, "build"))
+	r.policy(hub)
+	lists("build ; default it; other ")
+}
+
+// TestKubeSystem: the secret is there; its accounts name it only if a policy
+// says so.
+func TestKubeSystem(t *testing.T) {
+	c := harness.Cluster(t)
+	r := run(t, c)
+	r.source("hub", "*")
+	system := &corev1.Namespace{ObjectMeta: named("", "kube-system")}
+	r.patch(system, `{"metadata":{"labels":{"team":"`+r.Name+`"}}}`)
+	t.Cleanup(func() {
+		_ = r.api.Patch(ended, system, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":null}}}`)))
+	})
+	r.policy(hub)
+	r.has("kube-system", "registry.example", "")
+	r.policy(hub, "nameInKubeSystem: true")
+	r.has("kube-system", "registry.example", r.secret)
+	r.policy(hub)
+	r.has("kube-system", "registry.example", "")
+}
+
+// tries are the users that the kubelet would try for an image with the secret.
+func tries(t *testing.T, s *corev1.Secret, name string) string {
+	t.Helper()
+	image, err := keyring.ParseImage(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var users []string
+	for _, m := range keyring.New(keyring.Source{Name: s.Name, Type: string(s.Type), Data: s.Data}).Match(image) {
+		users = append(users, m.Username+" "+m.Password)
+	}
+	return strings.Join(users, ", ")
+}
+
+// TestPublicPulls: what no entry is for is pulled without a credential, as are
+// other namespaces of a registry, and two accounts of one stand side by side.
+func TestPublicPulls(t *testing.T) {
+	c := harness.Cluster(t)
+	r := run(t, c)
+	for _, who := range []string{"one", "two"} {
+		r.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: %[1]s, annotations: {fairlead.dev/namespaces: '*'}}\ntype: kubernetes.io/basic-auth\nstringData: {username: %[1]s, password: pw}\n", who)
+	}
+	r.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: file, annotations: {fairlead.dev/namespaces: '*'}}\ntype: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '{\"auths\":{\"https://index.docker.io/v1/\":{\"username\":\"hubber\",\"password\":\"hp\",\"email\":\"a@b\"},\"https://other.example/v2/\":{\"auth\":\"b3RoZXI6b3A=\"}}}'}\n")
+	ns := r.chosen(c)
+	p := r.policy("{host: registry.example, namespaces: [acme-one], secret: {name: one}}, {host: registry.example, namespaces: [acme-two], secret: {name: two}}, {host: docker.io, namespaces: [private-org], secret: {name: file}}, {host: other.example, secret: {name: file}}")
+	s := r.has(ns, "other.example", r.secret)
+	r.condition(p, "Ready", "Ready")
+	for image, want := range map[string]string{
+		"registry.example/acme-one/app":   "one pw",
+		"registry.example/acme-two/app":   "two pw",
+		"registry.example/acme-two-b/app": "",
+		"registry.example/public/app":     "",
+		"registry.example/provided":       "",
+		"nginx":                           "",
+		"docker.io/grafana/grafana":       "",
+		"private-org/app":                 "hubber hp",
+		"other.example/any/app":           "other op",
+		"quay.io/any/app":                 "",
+	} {
+		if got := tries(t, s, image); got != want {
+			t.Errorf("for %s the kubelet tries %q, want %q", image, got, want)
 		}
-		return n
 	}
-	r.stop()
-	ns.Kubectl("delete", "secret", r.secret)
-	r.start()
-	after := r.has(ns, s.Host+"/acme-web/", r.secret)
-	if string(after.Data[".dockerconfigjson"]) != string(before.Data[".dockerconfigjson"]) {
-		t.Error("the restart changed the credential")
+}
+
+// TestTenant: a namespace's own policy gets a source that names the namespace,
+// and of every other one it learns nothing, not even whether it is there.
+func TestTenant(t *testing.T) {
+	c := harness.Cluster(t)
+	r := run(t, c)
+	s := fairlead(t)
+	ns := c.Namespace(t).Name
+	r.source("hub", "another")
+	s.source(r, "cluster", "another")
+	own := func(name, registries string) *v1alpha1.PullSecret {
+		r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: %s, namespace: %s}\nspec:\n  secretName: %s\n  registries: [%s]\n", name, ns, r.secret, registries)
+		return &v1alpha1.PullSecret{ObjectMeta: named(ns, name)}
 	}
-	if n := tokens(); n != 1 {
-		t.Errorf("%d tokens were minted, want 1", n)
+	p := own("mine", hub)
+	minted := fmt.Sprintf("{host: %q, fairlead: {tokenSecret: %%s}}", s.Host)
+	saw := map[string]string{}
+	for _, name := range []string{"hub", "cluster", "no-such"} {
+		own("mine", strings.ReplaceAll(hub, "name: hub", "name: "+name))
+		saw[name] = r.condition(p, "CredentialsReady", "SourceNotAllowed")
+		saw[name] += " " + r.condition(p, "Ready", "SourceNotAllowed")
+		own("mine", fmt.Sprintf(minted, name))
+		saw[name] += r.condition(p, "CredentialsReady", "SourceNotAllowed")
 	}
-	if strings.Contains(r.log.String(), "flt_") {
-		t.Error("a token is in the log")
+	for _, name := range []string{"hub", "cluster"} {
+		if got := strings.ReplaceAll(saw[name], name, "no-such"); got != saw["no-such"] {
+			t.Errorf("it learns that %s is there: %q, not %q", name, got, saw["no-such"])
+		}
 	}
-	time.Sleep(3 * time.Second)
-	if steady, _ := get(t, ns, "secret", r.secret); steady.Metadata.ResourceVersion != after.Metadata.ResourceVersion {
-		t.Error("it is written without need")
+	if r.pull(ns) != nil || r.list(ns, "default") != "" {
+		t.Error("something was written")
 	}
+	if n := len(s.tokens(t)); n != 0 {
+		t.Errorf("%d tokens were minted", n)
+	}
+	r.source("hub", "another,"+ns)
+	own("mine", hub)
+	r.has(ns, "registry.example", r.secret)
+	r.condition(p, "Ready", "Ready")
+	r.condition(p, "CredentialsReady", "Ready")
+	r.remove(p)
+	r.gone(ns, "")
 }

@@ -3,9 +3,9 @@
 package controller_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +15,13 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/kube/controller"
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
 
@@ -22,54 +29,106 @@ func TestMain(m *testing.M) {
 	os.Exit(harness.Main(m))
 }
 
+// administrator is who makes and reads what tests need: a client of the
+// library, as kubectl takes a fifth of a second for each look.
+var administrator struct {
+	sync.Once
+	client.Client
+	err error
+}
+
+func admin(t testing.TB, c *harness.Kubernetes) client.Client {
+	t.Helper()
+	administrator.Do(func() {
+		administrator.err = func() error {
+			crds, err := filepath.Abs(filepath.Join("..", "..", "..", "deploy", "crds"))
+			if err != nil {
+				return err
+			}
+			ns := c.Namespace(t)
+			ns.Kubectl("apply", "--server-side", "-f", crds)
+			ns.Kubectl("wait", "--for=condition=Established", "crd/clusterpullsecrets.fairlead.dev", "crd/pullsecrets.fairlead.dev")
+			cfg, err := kube.Config(kube.Options{Kubeconfig: c.Kubeconfig, Version: "test"})
+			if err != nil {
+				return err
+			}
+			scheme := runtime.NewScheme()
+			if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+				return err
+			}
+			administrator.Client, err = client.New(cfg, client.Options{Scheme: scheme})
+			return err
+		}()
+	})
+	if administrator.err != nil {
+		t.Fatal(administrator.err)
+	}
+	return administrator.Client
+}
+
 // running is a controller of a test's own: its namespace holds the sources, and
 // its secrets have a name that no other test uses.
 type running struct {
 	*harness.Namespace
+	api    client.Client
 	secret string
-	as     []string
-	cmd    *exec.Cmd
 	log    *safe
 	t      *testing.T
+
+	// kubeconfig is the controller's; a proxy's, or the administrator's.
+	kubeconfig string
+	metrics    string
+	cmd        *exec.Cmd
+	// clock makes it run in this process.
+	clock *clock
+	end   func() error
 }
-
-type safe struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safe) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
-
-func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
-
-var kinds sync.Once
 
 // run starts a controller.
-func run(t *testing.T, c *harness.Kubernetes, as ...string) *running {
+func run(t *testing.T, c *harness.Kubernetes, change ...func(*running)) *running {
 	t.Helper()
-	ns := c.Namespace(t)
-	kinds.Do(func() {
-		crds, err := filepath.Abs(filepath.Join("..", "..", "..", "deploy", "crds"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ns.Kubectl("apply", "--server-side", "-f", crds)
-		ns.Kubectl("wait", "--for=condition=Established", "crd/clusterpullsecrets.fairlead.dev", "crd/pullsecrets.fairlead.dev")
-	})
-	r := &running{Namespace: ns, secret: "pull-" + ns.Name, as: as, log: &safe{}, t: t}
-	t.Cleanup(func() {
-		r.stop()
-		if t.Failed() {
-			t.Logf("the controller said:\n%s", r.log)
-		}
-	})
+	r := idle(t, c, change...)
 	r.start()
 	return r
 }
 
+// idle is one that is yet to be started.
+func idle(t *testing.T, c *harness.Kubernetes, change ...func(*running)) *running {
+	t.Helper()
+	api := admin(t, c)
+	ns := c.Namespace(t)
+	r := &running{Namespace: ns, api: api, secret: "pull-" + ns.Name, log: &safe{}, t: t, kubeconfig: ns.Kubeconfig}
+	for _, f := range change {
+		f(r)
+	}
+	t.Cleanup(func() {
+		r.stop()
+		if strings.Contains(r.log.String(), "flt_") {
+			t.Error("a token is in the log")
+		}
+		if t.Failed() {
+			t.Logf("the controller said:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+// at lets the controller run in this process, by a clock that can be set.
+func at(c *clock) func(*running) { return func(r *running) { r.clock = c } }
+
+// behind lets it reach the API server through a proxy.
+func behind(p *proxy) func(*running) { return func(r *running) { r.kubeconfig = p.kubeconfig } }
+
 func (r *running) start() {
 	r.t.Helper()
-	args := append([]string{"controller", "--kubeconfig", r.Kubeconfig, "--namespace", r.Name, "--secret-name", r.secret}, r.as...)
+	if r.clock != nil {
+		r.inside()
+		return
+	}
+	args := []string{"controller", "--kubeconfig", r.kubeconfig, "--namespace", r.Name, "--secret-name", r.secret}
+	if r.metrics != "" {
+		args = append(args, "--metrics-listen", r.metrics)
+	}
 	r.cmd = exec.Command(harness.FairleadBinary(), args...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
@@ -78,21 +137,65 @@ func (r *running) start() {
 	}
 }
 
-func (r *running) stop() {
-	if r.cmd == nil {
-		return
+func (r *running) inside() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	o := controller.Options{
+		Cluster:     kube.Options{Kubeconfig: r.kubeconfig, Namespace: r.Name, Version: "test"},
+		SecretNames: []string{r.secret}, MetricsListen: r.metrics,
+		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: r.clock.now,
 	}
-	_ = r.cmd.Process.Signal(syscall.SIGTERM)
-	if err := r.cmd.Wait(); err != nil {
-		r.t.Errorf("the controller ended: %v", err)
-	}
-	r.cmd = nil
+	go func() { done <- controller.Run(ctx, o) }()
+	r.end = func() error { cancel(); return <-done }
 }
 
+func (r *running) stop() {
+	r.t.Helper()
+	switch {
+	case r.end != nil:
+		if err := r.end(); err != nil {
+			r.t.Errorf("the controller ended: %v", err)
+		}
+		r.end = nil
+	case r.cmd != nil:
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		if err := r.cmd.Wait(); err != nil {
+			r.t.Errorf("the controller ended: %v", err)
+		}
+		r.cmd = nil
+	}
+}
+
+// kill ends the process as a crash does, and returns once it is gone.
+func (r *running) kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// clock runs as the machine's does, some way off.
+type clock struct {
+	mu  sync.Mutex
+	off time.Duration
+}
+
+func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.Now().Add(c.off) }
+
+func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.off += d }
+
+// safe is a log that is read while it is written.
+type safe struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safe) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
+
+func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
+
 // until waits for what must come to be.
-func until(t *testing.T, what string, ready func() error) {
+func until(t testing.TB, what string, ready func() error) {
 	t.Helper()
-	end := time.Now().Add(90 * time.Second)
+	end := time.Now().Add(40 * time.Second)
 	for {
 		err := ready()
 		if err == nil {
@@ -101,111 +204,6 @@ func until(t *testing.T, what string, ready func() error) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: %v", what, err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(30 * time.Millisecond)
 	}
-}
-
-type object struct {
-	Metadata struct {
-		UID, ResourceVersion string
-		Annotations, Labels  map[string]string
-	}
-	Data             map[string][]byte
-	ImagePullSecrets []struct{ Name string }
-	Status           struct {
-		Namespaces, Ready, Failing int
-		Conditions                 []struct{ Type, Status, Reason, Message string }
-	}
-}
-
-// get reads an object of a namespace; ok is false if there is none.
-func get(t *testing.T, ns *harness.Namespace, kind, name string) (o object, ok bool) {
-	t.Helper()
-	text := ns.Kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
-	if text == "" {
-		return o, false
-	}
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		t.Fatal(err)
-	}
-	return o, true
-}
-
-func list(t *testing.T, ns *harness.Namespace, account string) string {
-	t.Helper()
-	o, _ := get(t, ns, "serviceaccount", account)
-	var names []string
-	for _, n := range o.ImagePullSecrets {
-		names = append(names, n.Name)
-	}
-	return strings.Join(names, ",")
-}
-
-// has waits until a namespace has the secret, with text in it, and its default
-// account the list.
-func (r *running) has(ns *harness.Namespace, text, accounts string) object {
-	r.t.Helper()
-	var o object
-	until(r.t, "the secret and the list", func() error {
-		var is bool
-		if o, is = get(r.t, ns, "secret", r.secret); !is {
-			return fmt.Errorf("there is no secret")
-		}
-		if got := string(o.Data[".dockerconfigjson"]); !strings.Contains(got, text) {
-			return fmt.Errorf("the secret has no %s", text)
-		}
-		if got := list(r.t, ns, "default"); got != accounts {
-			return fmt.Errorf("the list is %q, want %q", got, accounts)
-		}
-		return nil
-	})
-	return o
-}
-
-// gone waits until a namespace has nothing of ours.
-func (r *running) gone(ns *harness.Namespace, accounts string) {
-	r.t.Helper()
-	until(r.t, "ours is gone", func() error {
-		_, is := get(r.t, ns, "secret", r.secret)
-		if got := list(r.t, ns, "default"); is || got != accounts {
-			return fmt.Errorf("secret %v, list %q, want %q", is, got, accounts)
-		}
-		return nil
-	})
-}
-
-// condition waits for a reason.
-func (r *running) condition(ns *harness.Namespace, kind, name, condition, reason string) {
-	r.t.Helper()
-	until(r.t, condition+" is "+reason, func() error {
-		o, _ := get(r.t, ns, kind, name)
-		for _, c := range o.Status.Conditions {
-			if c.Type == condition && c.Reason == reason {
-				return nil
-			}
-		}
-		return fmt.Errorf("the status is %+v", o.Status)
-	})
-}
-
-// source makes a Secret with a user and a password.
-func (r *running) source(name, allowed string) {
-	r.t.Helper()
-	r.Apply(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, annotations: {fairlead.dev/namespaces: %q}}\ntype: kubernetes.io/basic-auth\nstringData: {username: robot, password: wonder}\n", name, allowed))
-}
-
-// policy makes a ClusterPullSecret for namespaces with the label team=NAME of
-// the controller's namespace, and takes it away in the end.
-func (r *running) policy(name, registry string) {
-	r.t.Helper()
-	r.Apply(fmt.Sprintf("apiVersion: fairlead.dev/v1alpha1\nkind: ClusterPullSecret\nmetadata: {name: %s}\nspec:\n  secretName: %s\n  namespaceSelector: {matchLabels: {team: %s}}\n  registries: [%s]\n", name, r.secret, r.Name, registry))
-	r.t.Cleanup(func() { r.Kubectl("delete", "clusterpullsecret", name, "--ignore-not-found", "--wait=false") })
-}
-
-// chosen makes a namespace that the policies of r choose.
-func (r *running) chosen(c *harness.Kubernetes) *harness.Namespace {
-	r.t.Helper()
-	ns := c.Namespace(r.t)
-	ns.Kubectl("label", "namespace", ns.Name, "team="+r.Name)
-	return ns
 }

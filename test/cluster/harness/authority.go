@@ -54,6 +54,11 @@ func newAuthority(dir string) (*authority, error) {
 // issue writes a certificate that serves 127.0.0.1 and localhost, and that
 // makes its bearer the user with these groups.
 func (a *authority) issue(dir, file, user string, groups ...string) (pair, error) {
+	return a.issueFor(nil, dir, file, user, groups...)
+}
+
+// issueFor is issue for one more address.
+func (a *authority) issueFor(address net.IP, dir, file, user string, groups ...string) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return pair{}, err
@@ -63,6 +68,9 @@ func (a *authority) issue(dir, file, user string, groups ...string) (pair, error
 		return pair{}, err
 	}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	if address != nil {
+		template.IPAddresses = append(template.IPAddresses, address)
+	}
 	template.DNSNames = []string{"localhost"}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}

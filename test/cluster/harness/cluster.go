@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -35,6 +36,7 @@ type Kubernetes struct {
 	Bin string
 
 	dir      string
+	services string // the range of their addresses
 	lock     *os.File
 	program  string
 	workload []byte // the program of the images
@@ -118,7 +120,7 @@ func start() (c *Kubernetes, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c = &Kubernetes{dir: dir, lock: lock, program: path, Bin: filepath.Join(dir, "bin")}
+	c = &Kubernetes{dir: dir, services: serviceRange(), lock: lock, program: path, Bin: filepath.Join(dir, "bin")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.stop())
@@ -166,7 +168,7 @@ func (c *Kubernetes) startControl() error {
 	}
 	pki := filepath.Join(c.dir, "pki")
 	c.URL = fmt.Sprintf("https://127.0.0.1:%d", ports[2])
-	server, err := c.ca.issue(pki, "apiserver", "kube-apiserver", "system:masters")
+	server, err := c.ca.issueFor(net.ParseIP(c.apiAddress()), pki, "apiserver", "kube-apiserver", "system:masters")
 	if err != nil {
 		return err
 	}
@@ -218,7 +220,7 @@ func (c *Kubernetes) apiserver(etcd string, port int, server pair) []string {
 		fmt.Sprintf("--secure-port=%d", port), "--cert-dir=" + filepath.Join(c.dir, "pki"),
 		"--tls-cert-file=" + server.cert, "--tls-private-key-file=" + server.key, "--client-ca-file=" + c.ca.file,
 		"--service-account-issuer=" + c.URL, "--service-account-key-file=" + accounts, "--service-account-signing-key-file=" + accounts,
-		"--service-cluster-ip-range=10.96.77.0/24",
+		"--service-cluster-ip-range=" + c.services + ".0/24",
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
 		"--audit-policy-file=" + c.auditPolicy(), "--audit-log-path=" + c.auditLog(),
 		"--kubelet-preferred-address-types=Hostname",

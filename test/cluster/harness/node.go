@@ -105,6 +105,7 @@ func (c *Kubernetes) startNode() error {
 		Hide:     c.hidden(),
 		Settings: settings,
 		Copies:   filepath.Join(c.dir, "settings"),
+		Hosts:    c.hosts(),
 		Run: []boot.Program{
 			{Args: containerd, Log: filepath.Join(c.dir, "logs", "containerd.log")},
 			{Args: kubelet, Log: filepath.Join(c.dir, "logs", "kubelet.log"), Needs: n.socket},
@@ -115,6 +116,13 @@ func (c *Kubernetes) startNode() error {
 		return err
 	}
 	file := filepath.Join(c.dir, "boot.json")
+	known, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(plan.Hosts, known, 0o644); err != nil {
+		return err
+	}
 	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Mkdir(plan.Copies, 0o700)); err != nil {
 		return err
 	}

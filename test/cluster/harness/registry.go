@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -32,6 +33,8 @@ type Login struct {
 	// CA is the file of the authority that signed the registry's certificate;
 	// it speaks plain HTTP if that is empty.
 	CA string
+	// At is the address to dial in the place of the host; "" for none.
+	At string
 }
 
 // StartFairlead runs a server over plain HTTP until the test ends.
@@ -49,6 +52,38 @@ func StartFairleadTLS(t testing.TB) (s *Fairlead, ca string) {
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	authority.Issue(t, cert, key)
 	return harness.StartTLS(t, cert, key), authority.File
+}
+
+// StartNamed runs a server behind a name and a non-loopback address of this
+// machine, with a certificate of a private authority. It is known by the name
+// on the node, to RunThere and to the operator's login, which has the name;
+// s is reached as always.
+func (c *Kubernetes) StartNamed(t testing.TB, host string) (s *Fairlead, operator Login) {
+	t.Helper()
+	outside, err := nodeAddress()
+	if err != nil {
+		t.Skip(err)
+	}
+	l, err := net.Listen("tcp", outside+":0") // for its port
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := net.JoinHostPort(host, port)
+	authority := harness.NewAuthority(t, "fairlead-test")
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	authority.Issue(t, cert, key, host)
+	s = harness.StartTLS(t, cert, key, "--public-url", "https://"+at)
+	c.Forward(t, address, s.Host)
+	c.Host(t, host, outside)
+	operator = Operator(s)
+	operator.Host, operator.CA, operator.At = at, authority.File, address
+	return s, operator
 }
 
 // FairleadBinary is the path of the program under test.
@@ -82,7 +117,7 @@ func (l Login) push(t testing.TB, repo string, write func(name.Reference, ...rem
 	if l.CA == "" {
 		options = append(options, name.Insecure)
 	} else {
-		transport = trusting(t, l.CA)
+		transport = trusting(t, l.CA, l.At)
 	}
 	ref, err := name.ParseReference(l.Host+"/"+repo, options...)
 	if err != nil {
@@ -175,11 +210,16 @@ func (c *Kubernetes) Route(t testing.TB, host, to, ca string) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 }
 
-func trusting(t testing.TB, ca string) http.RoundTripper {
+func trusting(t testing.TB, ca, at string) http.RoundTripper {
 	t.Helper()
 	config, err := trust(ca)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &http.Transport{TLSClientConfig: config}
+	return &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if at != "" {
+			address = at
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
 }

@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/deploy"
+	"fairlead.dev/fairlead/dockerconfig"
+	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/pullplan"
+	"fairlead.dev/fairlead/internal/pullsecret"
+)
+
+const (
+	policyMark = pullplan.PolicyAnnotation
+	// noToken stands in a dry run where a token would be.
+	noToken = "NO-TOKEN-IS-MADE-IN-A-DRY-RUN"
+
+	policyVersion = "fairlead.dev/v1alpha1"
+	defaultPolicy = "fairlead" // of the whole cluster
+	// pullLife is how long the controller's own credential lives: it must
+	// outlast whatever keeps the controller from renewing it.
+	pullLife = "8760h"
+	// firstLife is that of the one it is first pulled with.
+	firstLife = "168h"
+)
+
+func object(version, kind, namespace, name string) kube.Object {
+	meta := map[string]any{"name": name}
+	if namespace != "" {
+		meta["namespace"] = namespace
+	}
+	return kube.Object{"apiVersion": version, "kind": kind, "metadata": meta}
+}
+
+func namespaceObject() kube.Object { return object("v1", "Namespace", "", deploy.Namespace) }
+
+func controllerObject() kube.Object {
+	return object("apps/v1", "Deployment", deploy.Namespace, deploy.Controller)
+}
+
+func accountObject(namespace, name string) kube.Object {
+	return object("v1", "ServiceAccount", namespace, name)
+}
+
+func policyObject() kube.Object { return object(policyVersion, "ClusterPullSecret", "", defaultPolicy) }
+
+func ownPolicyObject() kube.Object {
+	return object(policyVersion, "PullSecret", deploy.Namespace, deploy.Controller)
+}
+
+func policyID(o kube.Object) pullplan.ID {
+	return pullplan.ID{Kind: o.Kind(), Namespace: o.Namespace(), Name: o.Name()}
+}
+
+// files are the objects in deploy that one attach or another applies.
+func files(o deploy.Options) ([]kube.Object, error) {
+	texts, err := deploy.Objects(o)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]kube.Object, len(texts))
+	for i, text := range texts {
+		if out[i], err = kube.ParseObject(text); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// objects are what is applied, in this order, but for pull secrets and
+// policies; the Deployment is the last.
+func (x *installation) objects(tokens []string) ([]kube.Object, error) {
+	all, err := files(deploy.Options{Webhook: !x.noWebhook, Recreate: x.recreate})
+	if err != nil {
+		return nil, err
+	}
+	var out []kube.Object
+	for _, o := range all {
+		switch o.Kind() {
+		case "Namespace":
+			if x.shared {
+				continue
+			}
+			if x.hostNetwork {
+				for _, mode := range []string{"enforce", "audit", "warn"} {
+					o.SetLabel("pod-security.kubernetes.io/"+mode, "privileged")
+				}
+			}
+		case "ServiceAccount":
+			if x.image.pulled() {
+				o.In("metadata", "annotations")[pullplan.ListAnnotation] = deploy.SecretName
+			}
+		case "Deployment":
+			if err := x.shape(o); err != nil {
+				return nil, err
+			}
+			sources, err := x.sourceObjects(tokens)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, sources...)
+		}
+		out = append(out, o)
+	}
+	for _, o := range out {
+		o.SetLabel(clusterLabel, x.name)
+	}
+	return out, nil
+}
+
+// shape makes the Deployment this cluster's.
+func (x *installation) shape(o kube.Object) error {
+	pod := o.In("spec", "template", "spec")
+	containers := pod.Items("containers")
+	if len(containers) != 1 {
+		return fmt.Errorf("%s has %d containers", o, len(containers))
+	}
+	containers[0]["image"] = x.image.reference
+	if x.noWebhook {
+		args, _ := containers[0]["args"].([]any)
+		containers[0]["args"] = slices.DeleteFunc(args, func(a any) bool {
+			text, _ := a.(string)
+			return strings.HasPrefix(text, "--webhook-")
+		})
+		containers[0]["ports"] = slices.DeleteFunc(slices.Clone(containers[0]["ports"].([]any)), func(p any) bool {
+			port, _ := p.(map[string]any)
+			return port["name"] == "webhook"
+		})
+	}
+	if x.hostNetwork {
+		pod["hostNetwork"], pod["dnsPolicy"] = true, "ClusterFirstWithHostNet"
+		// On one node two of them would want the same ports.
+		o.In("spec")["strategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": 0, "maxUnavailable": 1}}
+	}
+	return nil
+}
+
+// sourceName is the secret of a registry's token.
+func sourceName(r *clusterRegistry) string {
+	return "fairlead-token-" + strings.Trim(notInName.Replace(r.url.Host), "-")
+}
+
+var notInName = strings.NewReplacer(":", "-", "[", "", "]", "")
+
+// sourceObjects are the secrets with the cluster's tokens.
+func (x *installation) sourceObjects(tokens []string) ([]kube.Object, error) {
+	var out []kube.Object
+	for i, r := range x.registries {
+		ca, err := readCA(r.at.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		data := map[string]any{"url": packed(r.url.String()), "token": packed(tokens[i])}
+		if len(ca) > 0 {
+			data["ca.crt"] = packed(string(ca))
+		}
+		if r.url.Scheme == "http" {
+			data["insecure-http"] = packed("true")
+		}
+		o := object("v1", "Secret", deploy.Namespace, sourceName(r))
+		o["type"], o["data"] = "Opaque", data
+		notes := o.In("metadata", "annotations")
+		notes[uidMark], notes[registriesMark], notes[sourceMark] = x.uid, r.url.String(), "*"
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// sourceMark names the namespaces that a source is for.
+const sourceMark = "fairlead.dev/namespaces"
+
+func packed(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+// policies are what the controller is told: that of the cluster keeps what
+// others added to its registries.
+func (x *installation) policies(ctx context.Context) ([]kube.Object, error) {
+	out := x.freshPolicies()
+	there, err := x.k.Find(ctx, policyObject())
+	if kube.IsMissing(err) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	spec := out[0].In("spec")
+	list, _ := spec["registries"].([]any)
+	for _, r := range there.In("spec").Items("registries") {
+		name, _ := r.In("fairlead")["tokenSecret"].(string)
+		if !strings.HasPrefix(name, "fairlead-token-") {
+			if _, is := r["secret"]; is {
+				delete(r, "fairlead") // In made it
+			}
+			list = append(list, map[string]any(r))
+		}
+	}
+	spec["registries"] = list
+	return out, nil
+}
+
+// freshPolicies are the cluster's, and the one that the controller's own image
+// is pulled with; none where its image needs no credential.
+func (x *installation) freshPolicies() []kube.Object {
+	all := policyObject()
+	spec := all.In("spec")
+	spec["secretName"], spec["excludeNamespaces"] = deploy.SecretName, []any{deploy.Namespace}
+	if x.recreate {
+		spec["recreatePods"] = "Stuck"
+	}
+	var list []any
+	for _, r := range x.registries {
+		list = append(list, map[string]any{"host": r.url.Host, "fairlead": map[string]any{"tokenSecret": sourceName(r)}})
+	}
+	spec["registries"] = list
+	out := []kube.Object{all}
+	if x.image.pulled() {
+		own := ownPolicyObject()
+		spec := own.In("spec")
+		spec["secretName"] = deploy.SecretName
+		spec["serviceAccounts"] = map[string]any{"names": []any{deploy.Controller}}
+		entry := map[string]any{
+			"host":     x.image.registry.url.Host,
+			"fairlead": map[string]any{"tokenSecret": sourceName(x.image.registry), "lifetime": pullLife, "renewAfter": "24h"},
+		}
+		if x.image.namespace != "" {
+			entry["namespaces"] = []any{x.image.namespace}
+		}
+		spec["registries"] = []any{entry}
+		out = append(out, own)
+	}
+	for _, o := range out {
+		o.SetLabel(clusterLabel, x.name)
+	}
+	return out
+}
+
+// bootstrapSecret is what the controller is first pulled with. It looks as the
+// controller will make it, so that it takes it over.
+func (x *installation) bootstrapSecret(token string) (pullsecret.Secret, error) {
+	if !x.image.pulled() {
+		return pullsecret.Secret{}, nil
+	}
+	return pullsecret.Build(pullsecret.Recipe{
+		Namespace: deploy.Namespace, Name: deploy.SecretName,
+		Entries:     []dockerconfig.Entry{{Key: x.image.key(), Username: tokenUser, Password: token}},
+		Labels:      map[string]string{pullplan.ManagedByLabel: pullplan.ManagedBy},
+		Annotations: map[string]string{policyMark: policyID(ownPolicyObject()).String()},
+	})
+}

@@ -1,0 +1,194 @@
+package controller
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/pullplan"
+	"fairlead.dev/fairlead/internal/pullsecret"
+)
+
+var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// TestDue: a credential is renewed when the policy says, at 60 % of its life at
+// the latest, and at once if the clock was set back.
+func TestDue(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct{ age, life, after, in time.Duration }{
+		"as the policy says":         {0, 7 * day, day, day},
+		"shorter life":               {0, 10 * time.Hour, day, 6 * time.Hour},
+		"overdue":                    {2 * day, 7 * day, day, -day},
+		"minted a little in advance": {-time.Minute, 7 * day, day, day + time.Minute},
+		"minted by a wrong clock":    {-30 * day, 7 * day, day, 0},
+		"no life":                    {0, 0, day, 0},
+		"expired before it was made": {0, -day, day, -day * 6 / 10},
+	} {
+		h := held{minted: noon.Add(-c.age), expires: noon.Add(c.life - c.age)}
+		if got := h.due(c.after, noon).Sub(noon); got != c.in {
+			t.Errorf("%s: due in %s, want %s", name, got, c.in)
+		}
+	}
+}
+
+// TestHeldIn: a state that somebody spoilt is none.
+func TestHeldIn(t *testing.T) {
+	t.Parallel()
+	good := map[string]string{mintedAnnotation: "2026-11-01T12:00:00Z", expiresAnnotation: "2026-11-08T12:00:00Z", tokenAnnotation: "id", sourceAnnotation: "s"}
+	const document = `{"auths":{"reg.example":{"auth":"dG9rZW46cHc="}}}`
+	h, is := heldIn(good, []byte(document), "reg.example")
+	if !is || h.username != "token" || h.password != "pw" || h.token != "id" || h.source != "s" || !h.minted.Equal(noon) || !h.expires.Equal(noon.Add(168*time.Hour)) {
+		t.Errorf("it is %v", is)
+	}
+	for name, c := range map[string]struct {
+		a        map[string]string
+		document string
+		host     string
+	}{
+		"no times":       {map[string]string{tokenAnnotation: "id"}, document, "reg.example"},
+		"another host":   {good, document, "other.example"},
+		"no JSON":        {good, "x", "reg.example"},
+		"empty":          {good, "", "reg.example"},
+		"empty password": {good, `{"auths":{"reg.example":{"username":"token"}}}`, "reg.example"},
+	} {
+		if _, is := heldIn(c.a, []byte(c.document), c.host); is {
+			t.Errorf("%s: it is one", name)
+		}
+	}
+}
+
+// TestAsked: a failure's pause doubles up to five minutes, whatever asks; a
+// success is for ten minutes, a renewal that is due does not wait for it, and
+// another source for nothing.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	now := noon
+	a := newAsked(func() time.Time { return now })
+	pause := func(due bool) time.Duration {
+		wait, _ := a.pause("state", "source", due)
+		return wait
+	}
+	if pause(false) != 0 {
+		t.Error("the first question waits")
+	}
+	down := errors.New("down")
+	for want := time.Second; want < 2*lastPause; want *= 2 {
+		if got := a.told("state", "source", down); got != min(want, lastPause) {
+			t.Errorf("the pause is %s, want %s", got, want)
+		}
+		if got := pause(true); got != min(want, lastPause) {
+			t.Errorf("it waits %s, want %s", got, want)
+		}
+		now = now.Add(min(want, lastPause))
+		if got, err := a.pause("state", "source", true); got != 0 || !errors.Is(err, down) {
+			t.Errorf("after the pause it waits %s, %v", got, err)
+		}
+	}
+	if wait, err := a.pause("state", "another", true); wait != 0 || err != nil {
+		t.Error("another source waits")
+	}
+	a.told("state", "source", nil)
+	if got := pause(false); got != lookAgain {
+		t.Errorf("after a success it waits %s", got)
+	}
+	if got := pause(true); got != firstPause {
+		t.Errorf("a renewal that is due waits %s", got)
+	}
+	now = now.Add(-time.Hour)
+	if got := pause(false); got != 0 {
+		t.Errorf("after the clock was set back it waits %s", got)
+	}
+	if got := a.told("state", "source", down); got != firstPause {
+		t.Errorf("the first pause after a success is %s", got)
+	}
+}
+
+// TestRequestKey: the same until a token was made, another for each policy,
+// registry and token before.
+func TestRequestKey(t *testing.T) {
+	t.Parallel()
+	of := func(uid, host, before string, at time.Time, ended int) string {
+		p := clusterPolicy(&v1alpha1.ClusterPullSecret{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: types.UID(uid)}})
+		return requestKey(p, v1alpha1.Registry{Host: host, Fairlead: &v1alpha1.FairleadSource{TokenSecret: "t"}}, before, at, ended)
+	}
+	one := of("a", "h", "", noon, 0)
+	if of("a", "h", "", noon.Add(50*time.Hour), 0) != one {
+		t.Error("it changes with time")
+	}
+	seen := map[string]bool{one: true}
+	for _, other := range []string{of("b", "h", "", noon, 0), of("a", "i", "", noon, 0), of("a", "h", "x", noon, 0), of("a", "h", "", noon, 1), of("a", "h", "", noon, 2), of("a", "h", "", noon.Add(time.Hour), 1)} {
+		if seen[other] {
+			t.Error("two requests have one key")
+		}
+		seen[other] = true
+	}
+}
+
+// TestAllows reads the annotation.
+func TestAllows(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "a": "a", "a, b": "ab", " * ": "ab", "ab": "", ",": "", "a*": "", "a,*": "ab"} {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{namespacesAnnotation: text}}}
+		got := ""
+		for _, ns := range []string{"a", "b", ""} {
+			if allows(s)(ns) {
+				got += ns
+			}
+		}
+		if got != want || allows(s)("") {
+			t.Errorf("%q allows %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestGiven: the entry is found as the kubelet finds it, whatever its key looks
+// like, and what cannot be used is said without a password.
+func TestGiven(t *testing.T) {
+	t.Parallel()
+	config := func(text string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{pullsecret.KeyConfigJSON: []byte(text)}}
+	}
+	auths := func(key string) *corev1.Secret {
+		return config(`{"auths":{"` + key + `":{"username":"u","password":"hidden","email":"u@example"}}}`)
+	}
+	for name, c := range map[string]struct {
+		s    *corev1.Secret
+		r    v1alpha1.Registry
+		want pullplan.Reason
+	}{
+		"host":                {auths("reg.example"), v1alpha1.Registry{Host: "reg.example"}, ""},
+		"URL":                 {auths("https://reg.example/v2/"), v1alpha1.Registry{Host: "reg.example"}, ""},
+		"glob":                {auths("*.example"), v1alpha1.Registry{Host: "reg.example"}, ""},
+		"port":                {auths("reg.example:5000"), v1alpha1.Registry{Host: "reg.example:5000"}, ""},
+		"another port":        {auths("reg.example:5000"), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"namespace":           {auths("reg.example/acme/"), v1alpha1.Registry{Host: "reg.example", Namespaces: []string{"acme"}}, ""},
+		"part of it only":     {auths("reg.example/acme/"), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"one of two":          {auths("reg.example/acme/"), v1alpha1.Registry{Host: "reg.example", Namespaces: []string{"acme", "other"}}, pullplan.SourceMalformed},
+		"hub":                 {auths("https://index.docker.io/v1/"), v1alpha1.Registry{Host: "docker.io"}, ""},
+		"hub's namespace":     {auths("https://index.docker.io/v1/"), v1alpha1.Registry{Host: "docker.io", Namespaces: []string{"org"}}, ""},
+		"token":               {config(`{"auths":{"reg.example":{"identitytoken":"hidden"}}}`), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"helper":              {config(`{"credsStore":"pass","auths":{"reg.example":{}}}`), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"no JSON":             {config("hidden"), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"empty":               {config(""), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"a bad one beside it": {config(`{"auths":{"reg.example":{"username":"u","password":"hidden"},"b.example":{"auth":"hidden!"}}}`), v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"type":                {&corev1.Secret{Type: "Opaque"}, v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
+		"basic":               {&corev1.Secret{Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte("u"), "password": []byte("hidden")}}, v1alpha1.Registry{Host: "reg.example"}, ""},
+	} {
+		got := given(c.s, c.r)
+		if got.Reason != c.want {
+			t.Errorf("%s: %s %s, want %q", name, got.Reason, got.Problem, c.want)
+		}
+		if c.want == "" && (got.Username != "u" || got.Password != "hidden") {
+			t.Errorf("%s: the user is %q", name, got.Username)
+		}
+		if c.want != "" && (got.Password != "" || contains(got.Problem, "hidden")) {
+			t.Errorf("%s: the password is in what is said: %s", name, got.Problem)
+		}
+	}
+}

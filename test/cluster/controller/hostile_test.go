@@ -1,0 +1,119 @@
+package controller_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/test/cluster/harness"
+)
+
+// TestHostileEditor: whoever strips the list ten times a second costs a bounded
+// number of writes, is named, and once it stops all is as it should be.
+func TestHostileEditor(t *testing.T) {
+	c := harness.Cluster(t)
+	p := startProxy(t, c)
+	r := run(t, c, behind(p))
+	r.source("hub", "*")
+	ns, calm := r.chosen(c), r.chosen(c)
+	policy := r.policy(hub)
+	r.has(ns, "registry.example", r.secret)
+	r.has(calm, "registry.example", r.secret)
+	before := len(p.writes("PATCH serviceaccounts"))
+	const fight = 20 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), fight)
+	defer cancel()
+	var editor sync.WaitGroup
+	strips := 0
+	editor.Go(func() {
+		for ctx.Err() == nil {
+			if r.api.Patch(ctx, accountOf(ns, "default"), client.RawPatch(types.MergePatchType, []byte(`{"imagePullSecrets":null}`)), client.FieldOwner("stripper")) == nil {
+				strips++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	text := r.condition(policy, "Ready", "Contested")
+	if !strings.Contains(text, "stripper") || !strings.Contains(text, "default") {
+		t.Errorf("%q does not say who, and where", text)
+	}
+	r.event(ns, r.secret, "Contested", "stripper")
+	editor.Wait()
+	if strips < 50 {
+		t.Fatalf("the editor stripped %d times only", strips)
+	}
+	done := 0
+	for _, w := range p.writes("PATCH serviceaccounts")[before:] {
+		if w.namespace != ns {
+			t.Errorf("it wrote in %s", w.namespace)
+		}
+		if w.status < 300 {
+			done++
+		}
+	}
+	if done < 5 || done > 8 { // 5 at once, one in ten seconds
+		t.Errorf("it wrote the list %d times in %s, want 5 to 8", done, fight)
+	}
+	if n := len(p.writes("PATCH secrets")); n != 2 {
+		t.Errorf("it wrote secrets %d times, want 2", n)
+	}
+	r.has(ns, "registry.example", r.secret)
+	r.condition(policy, "Ready", "Ready")
+	t.Logf("%d strips, %d repairs", strips, done)
+}
+
+// TestListApplied: a tool that applies the list by force, as Flux and Argo CD
+// do, is named once it does it again and again; what it put there stays.
+func TestListApplied(t *testing.T) {
+	c := harness.Cluster(t)
+	r := run(t, c)
+	r.source("hub", "*")
+	ns := r.chosen(c)
+	policy := r.policy(hub)
+	r.has(ns, "registry.example", r.secret)
+	body := []byte(`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default","namespace":"` + ns + `"},"imagePullSecrets":[{"name":"theirs"}]}`)
+	apply := func() {
+		t.Helper()
+		if err := r.api.Patch(t.Context(), accountOf(ns, "default"), client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		apply()
+		r.has(ns, "registry.example", "theirs,"+r.secret)
+	}
+	apply()
+	if text := r.condition(policy, "Ready", "Contested"); !strings.Contains(text, "written by kustomize-controller") {
+		t.Errorf("%q does not name it", text)
+	}
+	r.has(ns, "registry.example", "theirs,"+r.secret)
+	r.condition(policy, "Ready", "Ready")
+}
+
+// TestHostileSecret: the same for the secret itself, its deletion included.
+func TestHostileSecret(t *testing.T) {
+	c := harness.Cluster(t)
+	p := startProxy(t, c)
+	r := run(t, c, behind(p))
+	r.source("hub", "*")
+	ns := r.chosen(c)
+	policy := r.policy(hub)
+	r.has(ns, "registry.example", r.secret)
+	before := len(p.writes("secrets/"))
+	end := time.Now().Add(8 * time.Second)
+	for time.Now().Before(end) {
+		r.remove(secretOf(ns, r.secret))
+		time.Sleep(100 * time.Millisecond)
+	}
+	if n := len(p.writes("secrets/")) - before; n < 4 || n > 6 {
+		t.Errorf("it wrote the secret %d times, want 4 to 6", n)
+	}
+	r.condition(policy, "Ready", "Contested")
+	r.has(ns, "registry.example", r.secret)
+	r.condition(policy, "Ready", "Ready")
+}

@@ -1,0 +1,371 @@
+package install_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/test/cluster/harness"
+)
+
+// TestInstall: what attach makes, that the dry run shows the same, and that the
+// same attach again changes nothing.
+func TestInstall(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 2)
+	s.idle()
+	dry := s.attach(0, "--dry-run", "-o", "yaml")
+	if len(s.active(s.registries[0])) != 0 || !s.missing("namespace", "fairlead-system", "") {
+		t.Fatal("the dry run changed something")
+	}
+	first := s.attach(0, "--wait=false")
+	for _, want := range []string{"is made: it makes tokens for this cluster", "The namespace acme-fairlead of " + s.registries[0].URL + " is made", "is pushed.", "objects created, 0 changed"} {
+		if !strings.Contains(first.Stdout, want) {
+			t.Errorf("attach says\n%s\nwant %q", first.Stdout, want)
+		}
+	}
+	for i, r := range s.registries {
+		var got []string
+		for _, a := range s.active(r) {
+			got = append(got, a.Access)
+			if a.Access == "cluster" && (a.Description != "prod" || a.Expires != nil) || a.Access == "readonly" && (!slices.Equal(a.Reach.Namespaces, []string{"acme-fairlead"}) || a.Expires == nil) {
+				t.Errorf("%s has the token %+v", r.URL, a)
+			}
+		}
+		slices.Sort(got)
+		if want := [][]string{{"cluster", "readonly"}, {"cluster"}}[i]; !slices.Equal(got, want) {
+			t.Errorf("%s has tokens of %v, want %v", r.URL, got, want)
+		}
+	}
+	image := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	if !strings.HasPrefix(image, s.registries[0].Host+"/acme-fairlead/fairlead:") || !strings.Contains(image, "@sha256:") {
+		t.Errorf("the controller's image is %s", image)
+	}
+	s.sameAsDry(dry.Stdout)
+
+	versions := s.versions()
+	again := s.attach(0, "--wait=false")
+	if !strings.Contains(again.Stdout, ": 0 objects created, 0 changed") || !strings.Contains(again.Stdout, " is there.") || strings.Contains(again.Stdout, "is made") {
+		t.Errorf("again attach says\n%s", again.Stdout)
+	}
+	if d := cmp.Diff(versions, s.versions()); d != "" {
+		t.Errorf("the same attach wrote:\n%s", d)
+	}
+	if n := len(s.active(s.registries[0])); n != 2 {
+		t.Errorf("after the same attach there are %d tokens", n)
+	}
+
+	// What was changed or deleted is repaired, and what others added stays.
+	s.ns.Kubectl("delete", "clusterrole", "fairlead-controller")
+	s.ns.Kubectl("scale", "deployment", "fairlead-controller", "-n", "fairlead-system", "--replicas=0")
+	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p", `[{"op":"add","path":"/spec/registries/-","value":{"host":"docker.io","secret":{"name":"hub"}}}]`)
+	repaired := s.attach(0, "--wait=false")
+	if !strings.Contains(repaired.Stdout, ": 1 object created, 2 changed") {
+		t.Errorf("of a repair attach says\n%s", repaired.Stdout)
+	}
+	if got := s.ns.Kubectl("get", "clusterpullsecret", "fairlead", "-o", "jsonpath={.spec.registries[*].host}"); got != s.registries[0].Host+" "+s.registries[1].Host+" docker.io" {
+		t.Errorf("the registries are %s", got)
+	}
+
+	// With a registry less and without the webhook, that is taken away.
+	s.registries = s.registries[:1]
+	less := s.attach(0, "--wait=false", "--without-webhook")
+	if !s.missing("mutatingwebhookconfiguration", "fairlead-pull-secrets", "") || !strings.Contains(less.Stderr, "goes out of the secrets") {
+		t.Errorf("with less attach says %+v", less)
+	}
+	if args := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].args}"); strings.Contains(args, "webhook") {
+		t.Errorf("the arguments are %s", args)
+	}
+}
+
+type plain struct {
+	Kind, APIVersion string
+	Metadata         struct{ Name, Namespace string }
+}
+
+// sameAsDry: the dry run printed what is in the cluster: kubectl finds nothing
+// to change but tokens.
+func (s *site) sameAsDry(yaml string) {
+	s.t.Helper()
+	if strings.Contains(yaml, "flt_") || !strings.Contains(yaml, "kind: Deployment") {
+		s.t.Errorf("the dry run prints\n%s", yaml)
+	}
+	for doc := range strings.SplitSeq(yaml, "\n---\n") {
+		if strings.Contains(doc, "kind: Secret\n") {
+			continue
+		}
+		r := s.kubectl(doc, "diff", "--server-side", "--force-conflicts", "--field-manager=fairlead-attach", "-f", "-")
+		if r.Code != 0 {
+			s.t.Errorf("the dry run differs from what is there (%s):\n%s%s", doc[:min(len(doc), 200)], r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// versions are the resourceVersions of all that attach made.
+func (s *site) versions() map[string]string {
+	s.t.Helper()
+	out := map[string]string{}
+	kinds := "crd,namespace,clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding,mutatingwebhookconfiguration,clusterpullsecret,serviceaccount,secret,service,role,rolebinding,deployment,pullsecret"
+	var list struct {
+		Items []struct {
+			plain
+			Metadata struct {
+				Name, Namespace, ResourceVersion string
+				Generation                       int
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(s.ns.Kubectl("get", kinds, "-A", "-l", "fairlead.dev/cluster=prod", "-o", "json")), &list); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, i := range list.Items {
+		v := i.Metadata.ResourceVersion
+		if i.Metadata.Generation > 0 { // what has a status changes by itself
+			v = fmt.Sprint("generation ", i.Metadata.Generation)
+		}
+		out[i.Kind+" "+i.Metadata.Namespace+"/"+i.Metadata.Name] = v
+	}
+	if len(out) < 12 {
+		s.t.Errorf("attach made %v", out)
+	}
+	return out
+}
+
+// TestInstallRefuses: each refusal, and that nothing was made.
+func TestInstallRefuses(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	at := s.registries[0]
+	attach := func(flags ...string) []string {
+		return append([]string{"cluster", "attach", "prod", "--registry", at.URL}, flags...)
+	}
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{2, "is this machine's own address: a node looks for it on itself", attach()},
+		{2, "--namespace is for --without-controller", attach("--allow-loopback", "-n", "shop")},
+		{2, "--secret-name is for --without-controller", attach("--allow-loopback", "--secret-name", "x")},
+		{2, "--image names an image that is there", attach("--allow-loopback", "--image", "x/y", "--binary", "z")},
+		{2, "--timeout must be above 0", attach("--allow-loopback", "--timeout", "0s")},
+		{2, "--image-namespace is \"a/b\"", attach("--allow-loopback", "--image-namespace", "a/b")},
+		{2, "--image: couldn't parse image name", attach("--allow-loopback", "--image", "a//b")},
+		{2, "--host-network is about the controller", attach("--allow-loopback", "--without-controller", "--host-network")},
+		{1, "is no program for Linux", attach("--allow-loopback", "--binary", s.c.Kubeconfig)},
+		{3, "the user somebody may not get namespaces", attach("--allow-loopback", "--as", "somebody")},
+	} {
+		if r := s.run(c.code, c.args...); !strings.Contains(r.Stderr, c.want) || !strings.Contains(r.Stderr, "\nNext: ") {
+			t.Errorf("%v: %+v\nwant %q", c.args, r, c.want)
+		}
+	}
+	if n := len(s.active(at)); n != 0 || !s.missing("namespace", "fairlead-system", "") {
+		t.Fatalf("the refusals left %d tokens", n)
+	}
+
+	// The controller, installed in another way.
+	s.ns.Kubectl("create", "namespace", "fairlead-system")
+	s.ns.Kubectl("create", "deployment", "fairlead-controller", "--image=x", "-n", "fairlead-system")
+	if r := s.attach(5); !strings.Contains(r.Stderr, "there is the Deployment fairlead-controller in fairlead-system, and attach did not make it") || len(s.active(at)) != 0 {
+		t.Errorf("another installation: %+v", r)
+	}
+	s.ns.Kubectl("delete", "deployment", "fairlead-controller", "-n", "fairlead-system")
+	s.ns.Kubectl("create", "secret", "generic", "fairlead-pull", "-n", "fairlead-system", "--from-literal=a=b")
+	if r := s.attach(5); !strings.Contains(r.Stderr, "there is a secret fairlead-pull in the namespace fairlead-system, and attach did not make it") {
+		t.Errorf("another secret: %+v", r)
+	}
+	s.ns.Kubectl("delete", "namespace", "fairlead-system")
+
+	// Another cluster's name; a second name; without the controller beside it.
+	at.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
+	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || len(s.active(at)) != 1 {
+		t.Errorf("the name of another cluster: %+v", r)
+	}
+	s.run(0, "cluster", "detach", "prod", "--registry-only", "--registry", at.URL, "--force")
+	s.attach(0, "--wait=false")
+	if r := s.run(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
+		t.Errorf("a second name: %+v", r)
+	}
+	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
+		t.Errorf("without the controller beside it: %+v", r)
+	}
+	if r := s.attach(1, "--timeout", "2s"); !strings.Contains(r.Stderr, "the controller does not run after 2s: 0 of 1 ready") {
+		t.Errorf("where it cannot run: %+v", r)
+	}
+}
+
+// TestInstallOtherArchitecture: a cluster with nodes that the image is not for
+// is refused, with what to type; with a build for each it is an index.
+func TestInstallOtherArchitecture(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	s.ns.Input(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"other"},"status":{"nodeInfo":{"architecture":"arm64","operatingSystem":"linux"}}}`, "create", "-f", "-")
+	t.Cleanup(func() { s.ns.Kubectl("delete", "node", "other") })
+	s.ns.Kubectl("patch", "node", "other", "--subresource=status", "--type=merge", "-p", `{"status":{"nodeInfo":{"architecture":"arm64","operatingSystem":"linux","bootID":"","containerRuntimeVersion":"","kernelVersion":"","kubeProxyVersion":"","kubeletVersion":"","machineID":"","osImage":"","systemUUID":""}}}`)
+	r := s.attach(2)
+	if !strings.Contains(r.Stderr, "1 node of the cluster is linux/arm64, and the controller's image would be for linux/amd64") || !strings.Contains(r.Stderr, "GOARCH=arm64 go build") || len(s.active(s.registries[0])) != 0 {
+		t.Fatalf("it says %+v", r)
+	}
+	// The machine stands in two bytes of the program's header.
+	program, err := os.ReadFile(harness.FairleadBinary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program[18] = 183 // EM_AARCH64
+	file := filepath.Join(t.TempDir(), "fairlead-linux-arm64")
+	if err := os.WriteFile(file, program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.attach(0, "--wait=false", "--binary", harness.FairleadBinary(), "--binary", file)
+	image := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	_, digest, _ := strings.Cut(image, "@")
+	var page struct {
+		Items []struct{ Digest, MediaType string }
+	}
+	s.registries[0].Manage(t, "GET", "digests?repository=acme-fairlead/fairlead", nil, &page)
+	if i := slices.IndexFunc(page.Items, func(d struct{ Digest, MediaType string }) bool { return d.Digest == digest }); len(page.Items) != 3 || i < 0 || !strings.Contains(page.Items[i].MediaType, "index") {
+		t.Errorf("the registry has %+v, and the image is %s", page.Items, image)
+	}
+}
+
+// TestUninstall: after detach the cluster is as it was before attach.
+func TestUninstall(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 2)
+	s.idle()
+	s.ns.Kubectl("create", "namespace", "before")
+	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "before", "--wait=false") })
+	s.until("its account", func() error {
+		if s.missing("serviceaccount", "default", "before") {
+			return fmt.Errorf("there is none")
+		}
+		return nil
+	})
+	s.ns.Kubectl("patch", "serviceaccount", "default", "-n", "before", "-p", `{"imagePullSecrets":[{"name":"theirs"}]}`)
+	before := s.everything()
+	s.attach(0, "--wait=false")
+	stop := s.controller()
+	s.has("default")
+	s.until("the list of before", func() error {
+		if got := s.list("before"); got != "theirs fairlead-pull" {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	if n := len(s.active(s.registries[1])); n != 2 {
+		t.Errorf("%d tokens, want the cluster's and the one that it minted", n)
+	}
+	r := s.run(0, "cluster", "detach", "prod", "--force")
+	s.ended(r, before)
+	stop()
+}
+
+// ended: nothing of attach is left, in the cluster or in registries.
+func (s *site) ended(r harness.Result, before []string) {
+	s.t.Helper()
+	s.until("the namespace is gone", func() error {
+		if !s.missing("namespace", "fairlead-system", "") {
+			return fmt.Errorf("it is there")
+		}
+		return nil
+	})
+	if d := cmp.Diff(before, s.everything()); d != "" {
+		s.t.Errorf("before attach (-) and after detach (+) differ:\n%s\n%+v", d, r)
+	}
+	for _, at := range s.registries {
+		if left := s.active(at); len(left) != 0 {
+			s.t.Errorf("%s has the tokens %+v\n%+v", at.URL, left, r)
+		}
+	}
+	if r := s.run(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
+		s.t.Errorf("detach again says %+v", r)
+	}
+}
+
+// TestUninstallDeadController: nobody is needed for a detach; it takes away
+// itself what the controller left.
+func TestUninstallDeadController(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	before := s.everything()
+	s.attach(0, "--wait=false")
+	stop := s.controller()
+	s.has("default")
+	s.has(s.ns.Name)
+	stop()
+	r := s.run(0, "cluster", "detach", "prod", "--force")
+	if !strings.Contains(r.Stdout, "that the controller left: removed") || s.list(s.ns.Name) != "" || !s.missing("secret", "fairlead-pull", s.ns.Name) {
+		t.Errorf("detach says %+v", r)
+	}
+	s.ended(r, before)
+}
+
+// TestUninstallKeeps what is not attach's: policies, and with them their kinds,
+// and what lies in the controller's namespace.
+func TestUninstallKeeps(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	s.attach(0, "--wait=false")
+	stop := s.controller()
+	s.has("default")
+	s.ns.Apply(fmt.Sprintf(`apiVersion: v1
+kind: Secret
+metadata: {name: hub, namespace: fairlead-system, annotations: {fairlead.dev/namespaces: "*"}}
+type: kubernetes.io/basic-auth
+stringData: {username: robot, password: wonder}
+---
+apiVersion: fairlead.dev/v1alpha1
+kind: PullSecret
+metadata: {name: theirs, namespace: %s}
+spec: {registries: [{host: docker.io, secret: {name: hub}}]}
+`, s.ns.Name))
+	s.until("the secret of the other policy", func() error {
+		if s.missing("secret", "fairlead-pull", s.ns.Name) {
+			return fmt.Errorf("there is none")
+		}
+		return nil
+	})
+	stop() // it runs as the administrator here; a pod would end with its Deployment
+	r := s.run(0, "cluster", "detach", "prod", "--force")
+	for _, want := range []string{"PullSecret/" + s.ns.Name + "/theirs", "The namespace fairlead-system stays, since there is more in it: secrets/hub"} {
+		if !strings.Contains(r.Stderr, want) {
+			t.Errorf("detach says %+v\nwant %q", r, want)
+		}
+	}
+	if s.missing("crd", "pullsecrets.fairlead.dev", "") || !s.missing("secret", "fairlead-pull", s.ns.Name) || s.missing("secret", "hub", "fairlead-system") || len(s.active(s.registries[0])) != 0 {
+		t.Errorf("detach took the wrong things: %+v", r)
+	}
+	s.ns.Kubectl("delete", "namespace", "fairlead-system")
+	s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev")
+}
+
+// TestInstallTakesOver: secrets that were placed without the controller become
+// its own in place, and their tokens end when it has others.
+func TestInstallTakesOver(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	before := s.everything()
+	s.attach(0, "--without-controller")
+	uid := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", "jsonpath={.metadata.uid}")
+	placed := s.active(s.registries[0])
+	r := s.attach(0, "--wait=false")
+	if !strings.Contains(r.Stdout, "The secret fairlead-pull in default: the controller takes it over.") || s.list("default") != "fairlead-pull" {
+		t.Errorf("attach says %+v", r)
+	}
+	s.controller()
+	s.until("the token in default is minted", func() error {
+		data := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", `go-template={{index .data ".dockerconfigjson" | base64decode}}`)
+		if strings.Contains(data, placed[0].ID) {
+			return fmt.Errorf("it is the placed one")
+		}
+		return nil
+	})
+	if got := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", "jsonpath={.metadata.uid}"); got != uid {
+		t.Errorf("the secret was made anew: %s, was %s", got, uid)
+	}
+	s.ended(s.run(0, "cluster", "detach", "prod", "--force"), before)
+}

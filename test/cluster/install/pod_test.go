@@ -1,0 +1,303 @@
+package install_test
+
+import (
+	"fmt"
+
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/test/cluster/harness"
+)
+
+// newPodSite is a site whose controller runs as a pod.
+func newPodSite(t *testing.T, registries int) *site {
+	t.Helper()
+	c := harness.Node(t)
+	c.ServeAPI(t)
+	return newSite(t, c, registries)
+}
+
+func deployment(name, image string, replicas int) string {
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s}
+spec:
+  replicas: %[3]d
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec:
+      hostNetwork: true
+      terminationGracePeriodSeconds: 1
+      containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
+`, name, image, replicas)
+}
+
+// runs applies a Deployment in a namespace, and waits until all of it runs. It
+// is taken away in the end.
+func (s *site) runs(namespace, name, image string, replicas int) {
+	s.t.Helper()
+	s.ns.Input(deployment(name, image, replicas), "apply", "-n", namespace, "-f", "-")
+	s.t.Cleanup(func() {
+		s.ns.Kubectl("delete", "deployment", name, "-n", namespace, "--ignore-not-found", "--wait=false")
+	})
+	if r := s.kubectl("", "rollout", "status", "deployment/"+name, "-n", namespace, "--timeout=90s"); r.Code != 0 {
+		s.t.Fatalf("%s does not run in %s: %s\n%s", image, namespace, r.Stderr, s.kubectl("", "describe", "pods", "-n", namespace, "-l", "app="+name).Stdout)
+	}
+}
+
+// refused applies a Deployment, and waits until the node could not pull.
+func (s *site) refused(namespace, name, image string) {
+	s.t.Helper()
+	s.ns.Input(deployment(name, image, 1), "apply", "-n", namespace, "-f", "-")
+	s.t.Cleanup(func() {
+		s.ns.Kubectl("delete", "deployment", name, "-n", namespace, "--ignore-not-found", "--wait=false")
+	})
+	s.until(image+" is refused", func() error {
+		got := s.ns.Kubectl("get", "pods", "-n", namespace, "-l", "app="+name, "-o", "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}")
+		if !strings.Contains(got, "Pull") {
+			return fmt.Errorf("it waits for %q", got)
+		}
+		return nil
+	})
+}
+
+// hasPulls waits until a namespace that was made a moment before has its secret.
+func (s *site) namespace(name string) {
+	s.t.Helper()
+	s.ns.Kubectl("create", "namespace", name)
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false") })
+}
+
+// TestControllerInAPod: attach pushes the controller's image, the node pulls it
+// with the first secret, and from then on every namespace deploys what is in
+// both registries, with no credential seen. After detach the cluster is as it
+// was.
+func TestControllerInAPod(t *testing.T) {
+	s := newPodSite(t, 2)
+	private := harness.Operator(s.registries[0]).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()))
+	global := harness.Operator(s.registries[1]).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()+"global"))
+	provided := harness.Operator(s.registries[1]).Push(t, "provided:v1", s.c.App(t, t.Name()+"provided"))
+	before := s.everything()
+	r := s.attach(0, "--without-webhook")
+	for _, want := range []string{"The controller runs: 1 of 1 replicas are ready.", "The cluster prod is attached: pods of every namespace pull from " + s.registries[0].Host + " and " + s.registries[1].Host} {
+		if !strings.Contains(r.Stdout, want) {
+			t.Errorf("attach says %+v\nwant %q", r, want)
+		}
+	}
+	s.runs("default", "web", private, 3)
+	s.namespace("moment")
+	s.has("moment")
+	s.runs("moment", "web", private, 3)
+	s.runs("moment", "global", global, 1)
+	s.runs("moment", "provided", provided, 1)
+	if got := s.ns.Kubectl("get", "deployments", "-A", "-o", "jsonpath={.items[*].spec.template.spec.imagePullSecrets}"); got != "" {
+		t.Errorf("the Deployments name pull secrets: %s", got)
+	}
+	show := s.run(0, "cluster", "show", "prod")
+	for _, want := range []string{"fairlead-controller", "1 of 1", "ClusterPullSecret/fairlead", "Ready"} {
+		if !strings.Contains(show.Stdout, want) {
+			t.Errorf("show says\n%s\nwant %q", show.Stdout, want)
+		}
+	}
+
+	// The same again leaves the pod alone.
+	pod := s.ns.Kubectl("get", "pods", "-n", "fairlead-system", "-o", "name")
+	again := s.attach(0, "--without-webhook")
+	if got := s.ns.Kubectl("get", "pods", "-n", "fairlead-system", "-o", "name"); got != pod || strings.Contains(again.Stdout, "is made") {
+		t.Errorf("after the same attach the pods are %s, were %s\n%s", got, pod, again.Stdout)
+	}
+
+	for _, n := range []string{"web -n default", "web -n moment", "global -n moment", "provided -n moment"} {
+		s.ns.Kubectl(append([]string{"delete", "deployment"}, strings.Fields(n)...)...)
+	}
+	s.ns.Kubectl("delete", "namespace", "moment")
+	s.until("the pods are gone", func() error {
+		if got := s.ns.Kubectl("get", "pods", "-n", "default", "-o", "name"); got != "" {
+			return fmt.Errorf("there are %s", got)
+		}
+		return nil
+	})
+	d := s.run(0, "cluster", "detach", "prod", "--force")
+	if strings.Contains(d.Stdout, "that the controller left") {
+		t.Errorf("the controller, which was alive, left secrets:\n%s", d.Stdout)
+	}
+	s.ended(d, before)
+}
+
+// TestControllerPrivateCA: a registry by its name, on an address that is not
+// loopback, whose authority nobody knows: pods trust it by the secret, and nodes
+// by the files that attach prints.
+func TestControllerPrivateCA(t *testing.T) {
+	s := newPodSite(t, 0)
+	at, operator := s.c.StartNamed(t, "registry.fairlead.test")
+	at.Account(t, "acme", "acme-web")
+	token := at.Mint(t, harness.Minting{Account: "acme", Access: "admin"})
+	url := "https://" + operator.Host
+	fairlead := func(code int, stdin string, args ...string) harness.Result {
+		t.Helper()
+		r := s.ns.RunThere(stdin, harness.FairleadBinary(), args...)
+		if r.Code != code {
+			t.Fatalf("fairlead %s: exit code %d\n%s%s", strings.Join(args, " "), r.Code, r.Stdout, r.Stderr)
+		}
+		return r
+	}
+	fairlead(0, token.Value, "login", url, "--token-stdin", "--ca-file", operator.CA)
+	attach := []string{"cluster", "attach", "prod", "--registry", url, "--host-network", "--without-webhook"}
+	r := fairlead(0, "", append(attach, "--wait=false")...)
+	dir := "/etc/containerd/certs.d/" + operator.Host
+	if !strings.Contains(r.Stdout, "# "+dir+"/hosts.toml\n") || !strings.Contains(r.Stdout, "-----BEGIN CERTIFICATE-----") {
+		t.Fatalf("it says\n%s", r.Stdout)
+	}
+	s.c.Trust(t, operator.Host, operator.CA) // what was printed
+	fairlead(0, "", attach...)
+	image := operator.Push(t, "acme-web/app:v1", s.c.App(t, t.Name()))
+	s.runs("default", "named", image, 2)
+	fairlead(0, "", "cluster", "detach", "prod", "--force")
+}
+
+// TestOtherAccountsCluster pulls nothing of this account.
+func TestOtherAccountsCluster(t *testing.T) {
+	s := newPodSite(t, 1)
+	at := s.registries[0]
+	at.Account(t, "umbrella", "umbrella-lab")
+	theirs := harness.Operator(at).Push(t, "umbrella-lab/app:v1", s.c.App(t, t.Name()))
+	ours := harness.Operator(at).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()+"ours"))
+	s.attach(0, "--without-webhook")
+	s.refused("default", "theirs", theirs)
+	s.runs("default", "ours", ours, 1)
+
+	// Two accounts of one registry in one pod: their token beside ours, each
+	// for its namespaces.
+	token := at.Mint(t, harness.Minting{Account: "umbrella", Access: "cluster", Cluster: "prod"})
+	s.secret("theirs", map[string]string{"url": at.URL, "token": token.Value, "insecure-http": "true"})
+	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p",
+		fmt.Sprintf(`[{"op":"add","path":"/spec/registries/-","value":{"host":%q,"namespaces":["umbrella-lab"],"fairlead":{"tokenSecret":"theirs"}}}]`, at.Host))
+	s.until("the entry", func() error {
+		if data := s.data("default"); !strings.Contains(data, at.Host+"/umbrella-lab/") {
+			return fmt.Errorf("there is none")
+		}
+		return nil
+	})
+	pod := harness.Pod("two", ours)
+	pod = strings.Replace(pod, "containers: [", fmt.Sprintf("containers: [{name: theirs, image: %q, imagePullPolicy: Always}, ", theirs), 1)
+	s.ns.Input(pod, "apply", "-n", "default", "-f", "-")
+	t.Cleanup(func() { s.ns.Kubectl("delete", "pod", "two", "-n", "default", "--wait=false") })
+	s.ns.Kubectl("wait", "pod/two", "-n", "default", "--for=condition=Ready", "--timeout=90s")
+}
+
+// secret makes a source that all namespaces may use.
+func (s *site) secret(name string, data map[string]string) {
+	s.t.Helper()
+	text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: fairlead-system, annotations: {fairlead.dev/namespaces: \"*\"}}\nstringData:\n", name)
+	if _, is := data["username"]; is {
+		text = strings.Replace(text, "stringData:", "type: kubernetes.io/basic-auth\nstringData:", 1)
+	}
+	for k, v := range data {
+		text += fmt.Sprintf("  %s: %q\n", k, v)
+	}
+	s.ns.Input(text, "apply", "-f", "-")
+}
+
+// data is the secret of a namespace, decoded.
+func (s *site) data(namespace string) string {
+	s.t.Helper()
+	return s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", namespace, "-o", `go-template={{index .data ".dockerconfigjson" | base64decode}}`)
+}
+
+// TestExternalRegistry: a registry that is not Fairlead, with a user and a
+// password, in the same policy.
+func TestExternalRegistry(t *testing.T) {
+	s := newPodSite(t, 1)
+	other := harness.StartOther(t)
+	theirs := other.Push(t, "team/app:v1", s.c.App(t, t.Name()))
+	ours := harness.Operator(s.registries[0]).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()+"ours"))
+	s.attach(0, "--without-webhook")
+	s.secret("other", map[string]string{"username": other.User, "password": other.Password})
+	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p",
+		fmt.Sprintf(`[{"op":"add","path":"/spec/registries/-","value":{"host":%q,"secret":{"name":"other"}}}]`, other.Host))
+	s.until("the entry", func() error {
+		if data := s.data("default"); !strings.Contains(data, other.Host) {
+			return fmt.Errorf("there is none")
+		}
+		return nil
+	})
+	s.runs("default", "theirs", theirs, 1)
+	s.runs("default", "ours", ours, 1)
+	s.attach(0, "--without-webhook") // keeps the entry
+	if data := s.data("default"); !strings.Contains(data, other.Host) {
+		t.Error("the same attach took others' registry away")
+	}
+}
+
+// TestRotationSeenByTheNode: a rotated secret keeps its UID, so that an image
+// that is there starts without the registry; a revoked token ends pulls within
+// seconds, and what the node holds runs on.
+func TestRotationSeenByTheNode(t *testing.T) {
+	s := newPodSite(t, 1)
+	at := s.registries[0]
+	image := harness.Operator(at).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()))
+	s.attach(0, "--without-webhook")
+	s.has("default")
+	cached := strings.ReplaceAll(deployment("cached", image, 1), "Always", "IfNotPresent")
+	apply := func(name string) {
+		t.Helper()
+		s.ns.Input(strings.ReplaceAll(cached, "cached", name), "apply", "-n", "default", "-f", "-")
+		t.Cleanup(func() {
+			s.ns.Kubectl("delete", "deployment", name, "-n", "default", "--ignore-not-found", "--wait=false")
+		})
+		s.ns.Kubectl("rollout", "status", "deployment/"+name, "-n", "default", "--timeout=60s")
+	}
+	apply("cached")
+	uid, was := s.uid(), s.data("default")
+
+	// A new token: that of the state is gone, and with it the memory of the old.
+	s.ns.Kubectl("delete", "secret", "-n", "fairlead-system", "-l", "fairlead.dev/state")
+	s.ns.Kubectl("rollout", "restart", "deployment/fairlead-controller", "-n", "fairlead-system")
+	s.until("the token is another", func() error {
+		if s.data("default") == was {
+			return fmt.Errorf("it is the same")
+		}
+		return nil
+	})
+	if got := s.uid(); got != uid {
+		t.Errorf("the secret was made anew: %s, was %s", got, uid)
+	}
+	pulls := s.pulls(at)
+	apply("again")
+	if got := s.pulls(at); got != pulls {
+		t.Errorf("the cached image was pulled: %d pulls, were %d", got, pulls)
+	}
+
+	// Revoked: the next pull of what is not there fails soon.
+	for _, a := range s.active(at) {
+		if a.Access == "readonly" {
+			at.Manage(t, "DELETE", "tokens/"+a.ID, nil, nil)
+		}
+	}
+	revoked := time.Now()
+	fresh := harness.Operator(at).Push(t, "acme-web/app:v2", s.c.App(t, t.Name()+"fresh"))
+	s.refused("default", "fresh", fresh)
+	t.Logf("a new pull was refused %s after the revocation", time.Since(revoked).Round(100*time.Millisecond))
+	if got := s.ns.Kubectl("get", "deployment", "cached", "-n", "default", "-o", "jsonpath={.status.availableReplicas}"); got != "1" {
+		t.Errorf("of the running image %q pods are left", got)
+	}
+}
+
+func (s *site) uid() string {
+	s.t.Helper()
+	return s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", "jsonpath={.metadata.uid}")
+}
+
+// pulls of the image that the test deploys.
+func (s *site) pulls(at *harness.Fairlead) int {
+	s.t.Helper()
+	var page struct{ Items []struct{ Pulls int } }
+	at.Manage(s.t, "GET", "digests?repository=acme-web/app", nil, &page)
+	n := 0
+	for _, d := range page.Items {
+		n += d.Pulls
+	}
+	return n
+}
