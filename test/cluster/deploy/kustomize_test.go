@@ -1,13 +1,10 @@
 package deploy_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // build is kubectl kustomize of a folder.
@@ -55,12 +52,7 @@ func TestKustomize(t *testing.T) {
 		})
 		s.Input(write(t, ours...), "delete", "--timeout=60s", "-f", "-")
 	}
-	until(t, "all is gone", func() error {
-		if d := cmp.Diff(before, s.inventory()); d != "" {
-			return fmt.Errorf("before (-) and after (+):\n%s", d)
-		}
-		return nil
-	})
+	s.left(before)
 }
 
 // TestOverlays are those of docs/install.md: what they change, and that a
