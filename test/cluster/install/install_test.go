@@ -191,7 +191,7 @@ func TestInstallRefuses(t *testing.T) {
 	if r := s.run(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
-	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
+	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached as prod with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
 		t.Errorf("without the controller beside it: %+v", r)
 	}
 	if r := s.attach(1, "--timeout", "2s"); !strings.Contains(r.Stderr, "the controller does not run after 2s: 0 of 1 ready") {

@@ -198,6 +198,7 @@ func (s *site) secret(name string, data map[string]string) {
 		text += fmt.Sprintf("  %s: %q\n", k, v)
 	}
 	s.ns.Input(text, "apply", "-f", "-")
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "secret", name, "-n", "fairlead-system", "--ignore-not-found") })
 }
 
 // data is the secret of a namespace, decoded.
