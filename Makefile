@@ -58,10 +58,11 @@ generate: deps ## make the schemas and copies of api/v1alpha1 anew, and what the
 	bin/tools/controller-gen crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir=deploy/crds
 	go test ./deploy -run TestChartsFollow -update
 
-bench: deps build ## measure Fairlead beside CNCF distribution and nginx, tokens beside a signature, keyring beside the kubelet's
+bench: deps build ## measure Fairlead beside CNCF distribution and nginx, tokens beside a signature, keyring beside the kubelet's, the controller beside a poller
 	@scripts/bench.sh
 	FAIRLEAD_BENCH=1 go test -count=1 -run TestSpeedOfTokens -v ./internal/serve
 	cd test/keyring && go test -count=1 -run TestSpeedOfLookUp -bench Lookup -v .
+	cd test/cluster && FAIRLEAD_BENCH=1 go test -count=1 -timeout 40m -run TestBench -v ./bench
 
 clean: ## remove what make built
 	rm -rf bin

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -20,8 +21,9 @@ import (
 	"fairlead.dev/fairlead/internal/pullplan"
 )
 
-// workers look after namespaces at the same time.
-const workers = 4
+// workers look after namespaces at the same time; they wait for the API server
+// nearly all of it.
+const workers = 8
 
 // kinds makes a source of a kind: each event asks for what of gives. The spec
 // of a policy is all that counts of it; generation sees no status.
@@ -52,7 +54,7 @@ func (k *keeper) watchNamespaces(mgr manager.Manager) error {
 	}
 	sources := []source.TypedSource[string]{
 		kinds(mgr.GetCache(), &corev1.Namespace{}, func(_ context.Context, o *corev1.Namespace) []string { return []string{o.Name} }),
-		kinds(mgr.GetCache(), &corev1.ServiceAccount{}, func(_ context.Context, o *corev1.ServiceAccount) []string { return []string{o.Namespace} }),
+		source.TypedKind(mgr.GetCache(), &corev1.ServiceAccount{}, accountEvents()),
 		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(ctx context.Context, _ *v1alpha1.ClusterPullSecret) []string { return all(ctx) },
 			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
 		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
@@ -93,6 +95,36 @@ func (k *keeper) secretEvents() handler.TypedEventHandler[*corev1.Secret, string
 		},
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.Secret], q queue) {
 			k.recent.drop("secret", e.Object.Namespace, e.Object.Name)
+			q.Add(e.Object.Namespace)
+		},
+	}
+}
+
+// accountEvents asks for the namespace of an account that changed before all
+// that need no haste: its first pods may come next, and among namespaces that
+// are made by the hundred, or in a rotation, it would wait for seconds.
+func accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
+	type queue = workqueue.TypedRateLimitingInterface[string]
+	next := 1
+	urgent := func(o *corev1.ServiceAccount, q queue) {
+		if p, is := q.(priorityqueue.PriorityQueue[string]); is {
+			p.AddWithOpts(priorityqueue.AddOpts{Priority: &next}, o.Namespace)
+			return
+		}
+		q.Add(o.Namespace)
+	}
+	return handler.TypedFuncs[*corev1.ServiceAccount, string]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*corev1.ServiceAccount], q queue) {
+			if e.IsInInitialList {
+				q.Add(e.Object.Namespace)
+				return
+			}
+			urgent(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.ServiceAccount], q queue) {
+			urgent(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.ServiceAccount], q queue) {
 			q.Add(e.Object.Namespace)
 		},
 	}

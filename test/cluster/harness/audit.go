@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -20,6 +21,13 @@ type Asked struct {
 	// ResponseStatus has the HTTP status.
 	ResponseStatus struct{ Code int }
 	Stage          string
+}
+
+// Writes says whether it asked for a change of secrets or service accounts,
+// whatever came of it.
+func (r Asked) Writes() bool {
+	about := r.ObjectRef.APIGroup == "" && (r.ObjectRef.Resource == "secrets" || r.ObjectRef.Resource == "serviceaccounts")
+	return about && !slices.Contains([]string{"get", "list", "watch"}, r.Verb)
 }
 
 // auditPolicy notes the requests of the accounts of System, without bodies,

@@ -246,8 +246,11 @@ func (c *Kubernetes) client() (*http.Client, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(c.ca.cert)
 	return &http.Client{
-		Timeout:   10 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}},
+		Timeout: 10 * time.Second,
+		Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+			MaxIdleConnsPerHost: 16,
+		},
 	}, nil
 }
 

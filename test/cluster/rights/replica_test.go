@@ -95,8 +95,7 @@ func TestLeaderElection(t *testing.T) {
 // writes to secrets and service accounts of a namespace.
 func writes(asked []harness.Asked, namespace string) (out []harness.Asked) {
 	for _, r := range asked {
-		about := r.ObjectRef.Resource == "secrets" || r.ObjectRef.Resource == "serviceaccounts"
-		if about && r.ObjectRef.Namespace == namespace && r.Verb != "list" && r.Verb != "watch" && r.Verb != "get" {
+		if r.Writes() && r.ObjectRef.Namespace == namespace {
 			out = append(out, r)
 		}
 	}
