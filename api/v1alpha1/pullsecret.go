@@ -187,6 +187,11 @@ type PullSecretStatus struct {
 	Ready int32 `json:"ready,omitempty"`
 	// +optional
 	Failing int32 `json:"failing,omitempty"`
+	// TooEarly counts pods that wait for an image because they were made before
+	// their account named the secret.
+	//
+	// +optional
+	TooEarly int32 `json:"tooEarly,omitempty"`
 	// Registries, in the order of the spec.
 	//
 	// +optional
