@@ -235,12 +235,8 @@ func (x *attachment) free(ctx context.Context, e env) error {
 	if _, err := x.secretIn("", []dockerconfig.Entry{{Key: "registry.example", Username: "u", Password: "p"}}); err != nil {
 		return err
 	}
-	sources, err := x.sources(ctx)
-	if err != nil {
+	if err := x.uncontrolled(ctx); err != nil {
 		return err
-	}
-	if len(sources) > 0 {
-		return occupied(sources[0], "the cluster is attached with the controller, which keeps all secrets", "fairlead cluster detach "+sources[0].Labels[clusterLabel]+", and then the same command")
 	}
 	var dropped []string
 	for _, n := range x.places() {

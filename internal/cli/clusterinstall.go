@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,9 +127,28 @@ func (x *installation) hosts() string {
 	return strings.Join(out, " and ")
 }
 
+// uncontrolled refuses to place secrets beside a controller that attach
+// installed. Who may not see whether there is one may not install one either.
+func (x *attachment) uncontrolled(ctx context.Context) error {
+	there, err := x.k.Find(ctx, controllerObject())
+	if kube.IsMissing(err) || errors.Is(err, &kube.Forbidden{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if name := there.Label(clusterLabel); name != "" {
+		return &codedError{&hintError{
+			fmt.Errorf("the cluster is attached as %s with the controller, which keeps all secrets", name),
+			"fairlead cluster detach " + name + ", and then the same command",
+		}, exitConflict}
+	}
+	return nil
+}
+
 // sources are the secrets with the cluster's tokens that an attach with the
 // controller made, by whatever name of the cluster.
-func (x *attachment) sources(ctx context.Context) ([]pullsecret.Secret, error) {
+func (x *installation) sources(ctx context.Context) ([]pullsecret.Secret, error) {
 	var out []pullsecret.Secret
 	for s, err := range x.k.Labelled(ctx, clusterLabel) {
 		if err != nil && s.Namespace == "" {

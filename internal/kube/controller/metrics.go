@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
@@ -42,7 +43,7 @@ func registerMetrics() {
 	for _, c := range []prometheus.Collector{namespaces, writes, renewals, credentialMinted, credentialExpires, credentialProblem, reviews, podsEarly, podsRecreated} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := metrics.Registry.Register(c); err != nil && !errors.As(err, &twice) {
-			panic(err) // our own names clash
+			ctrl.Log.Error(err, "a metric is not shown") // two have one name
 		}
 	}
 }

@@ -78,10 +78,14 @@ func TestOverlays(t *testing.T) {
 	if got := d.at("spec", "replicas"); got != 2 {
 		t.Errorf("there are %v replicas", got)
 	}
-	for _, o := range objects(t, overlay(part, 1)) {
-		if o.kind() == "MutatingWebhookConfiguration" || o.kind() == "Service" {
-			t.Errorf("%s is there", o.id())
+	bare := overlay(part, 1)
+	for _, o := range objects(t, bare) {
+		if o.kind() == "MutatingWebhookConfiguration" || strings.Contains(o.name(), "webhook") {
+			t.Errorf("without the webhook there is %s", o.id())
 		}
+	}
+	if strings.Contains(bare, "--webhook") || !strings.Contains(bare, "--health-listen=:9091") {
+		t.Errorf("without the webhook the arguments are %v", container(only(t, bare, "Deployment"))["args"])
 	}
 	part = section(t, "## The server", "### By compose")
 	if got := container(only(t, overlay(part, 1), "StatefulSet"))["image"]; got != "mirror.example.com/platform/fairlead:v1" {

@@ -68,7 +68,17 @@ func newSite(t *testing.T) *site {
 // tryHelm runs helm, whatever comes of it.
 func (s *site) tryHelm(args ...string) harness.Result {
 	s.t.Helper()
-	return s.Run("", filepath.Join(root(s.t), "bin", "tools", "helm"), args...)
+	return s.Run("", helm(s.t), args...)
+}
+
+// helm is the path of the program.
+func helm(t *testing.T) string {
+	t.Helper()
+	path, err := client.Find("helm")
+	if err != nil {
+		client.Unavailable(t, "helm is not installed (run make deps): %v", err)
+	}
+	return path
 }
 
 // helm runs helm, which must succeed.
@@ -275,7 +285,7 @@ type reader struct {
 func (s *site) reader(swap ...string) *reader {
 	s.t.Helper()
 	r := &reader{s, s.t.TempDir(), strings.NewReplacer(append(swap, " deploy/", " "+at(s.t)+"/")...)}
-	for name, program := range map[string]string{"helm": filepath.Join(root(s.t), "bin", "tools", "helm"), "fairlead": harness.FairleadBinary()} {
+	for name, program := range map[string]string{"helm": helm(s.t), "fairlead": harness.FairleadBinary()} {
 		if err := os.Symlink(program, filepath.Join(r.dir, name)); err != nil {
 			s.t.Fatal(err)
 		}
