@@ -192,6 +192,11 @@ type PullSecretStatus struct {
 	//
 	// +optional
 	Failing int32 `json:"failing"`
+	// TooEarly counts pods that wait for an image because they were made before
+	// their account named the secret.
+	//
+	// +optional
+	TooEarly int32 `json:"tooEarly,omitempty"`
 	// Registries, in the order of the spec.
 	//
 	// +optional
