@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -215,7 +216,10 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 			return nil
 		}
 		r.remove(secretOf(ruled, r.secret))
-		return fmt.Errorf("it is not in force: %v", err)
+		if err == nil {
+			return errors.New("it is not in force")
+		}
+		return fmt.Errorf("it is not in force: %w", err)
 	})
 	for _, ns := range []string{quota, ruled, good} {
 		r.patch(&corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"team":"`+r.Name+`"}}}`)
