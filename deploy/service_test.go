@@ -90,6 +90,17 @@ func TestServerFiles(t *testing.T) {
 	if c.Data != "/var/lib/fairlead/data" || c.Listen != ":5000" || !c.TLS() || len(c.PublicURL) != 1 {
 		t.Errorf("the pod's configuration is %+v", c)
 	}
+
+	_, rest, _ := strings.Cut(text(t, "../docs/install.md"), "systemctl restart fairlead")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	own, _, ok := strings.Cut(rest, "```")
+	file := filepath.Join(t.TempDir(), "fairlead.yaml")
+	if err := os.WriteFile(file, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := load(t, file); !ok || !c.TLS() || !strings.HasPrefix(c.TLSKey, "/run/credentials/fairlead.service/") {
+		t.Errorf("docs/install.md has the configuration %+v for a service with TLS of its own", c)
+	}
 }
 
 // TestCompose: the container has what it needs and no more, and its variables

@@ -39,7 +39,7 @@ func newCluster(e env) *cobra.Command {
 		Short: "Let Kubernetes clusters pull, and see which ones do",
 		Long: `Let a Kubernetes cluster pull from its registries, see which clusters do, and end
 it. A cluster has a name in the account, and tokens of its own.`,
-		Example: `  fairlead cluster attach prod --registry https://registry.example.com --without-controller
+		Example: `  fairlead cluster attach prod --registry https://registry.example.com
   fairlead cluster list
   fairlead cluster detach prod`,
 	}, newClusterAttach(e), newClusterList(e), newClusterShow(e), newClusterDetach(e))
@@ -235,12 +235,8 @@ func (x *attachment) free(ctx context.Context, e env) error {
 	if _, err := x.secretIn("", []dockerconfig.Entry{{Key: "registry.example", Username: "u", Password: "p"}}); err != nil {
 		return err
 	}
-	sources, err := x.sources(ctx)
-	if err != nil {
+	if err := x.uncontrolled(ctx); err != nil {
 		return err
-	}
-	if len(sources) > 0 {
-		return occupied(sources[0], "the cluster is attached with the controller, which keeps all secrets", "fairlead cluster detach "+sources[0].Labels[clusterLabel]+", and then the same command")
 	}
 	var dropped []string
 	for _, n := range x.places() {
@@ -321,7 +317,7 @@ func (x *attachment) do(ctx context.Context, e env) error {
 		listed = listed || changed
 	}
 	for _, r := range x.registries {
-		ca, err := readCA(r.at.CAFile)
+		ca, err := r.authority(ctx)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,6 +73,9 @@ type installation struct {
 }
 
 func (x *installation) run(ctx context.Context, e env) error {
+	for _, r := range x.registries {
+		x.hostNetwork = x.hostNetwork || r.loopback() // a pod's own loopback is another
+	}
 	if err := x.free(ctx, e); err != nil {
 		return err
 	}
@@ -81,7 +85,7 @@ func (x *installation) run(ctx context.Context, e env) error {
 	}
 	x.image = img
 	if x.dryRun {
-		return x.dry(e)
+		return x.dry(ctx, e)
 	}
 	// All tokens are tried before anything is written.
 	tokens := make([]string, len(x.registries))
@@ -97,7 +101,7 @@ func (x *installation) run(ctx context.Context, e env) error {
 		return withHint(err, "the same command again: it goes on from there")
 	}
 	for _, r := range x.registries {
-		ca, err := readCA(r.at.CAFile)
+		ca, err := r.authority(ctx)
 		if err != nil {
 			return err
 		}
@@ -123,9 +127,28 @@ func (x *installation) hosts() string {
 	return strings.Join(out, " and ")
 }
 
+// uncontrolled refuses to place secrets beside a controller that attach
+// installed. Who may not see whether there is one may not install one either.
+func (x *attachment) uncontrolled(ctx context.Context) error {
+	there, err := x.k.Find(ctx, controllerObject())
+	if kube.IsMissing(err) || errors.Is(err, &kube.Forbidden{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if name := there.Label(clusterLabel); name != "" {
+		return &codedError{&hintError{
+			fmt.Errorf("the cluster is attached as %s with the controller, which keeps all secrets", name),
+			"fairlead cluster detach " + name + ", and then the same command",
+		}, exitConflict}
+	}
+	return nil
+}
+
 // sources are the secrets with the cluster's tokens that an attach with the
 // controller made, by whatever name of the cluster.
-func (x *attachment) sources(ctx context.Context) ([]pullsecret.Secret, error) {
+func (x *installation) sources(ctx context.Context) ([]pullsecret.Secret, error) {
 	var out []pullsecret.Secret
 	for s, err := range x.k.Labelled(ctx, clusterLabel) {
 		if err != nil && s.Namespace == "" {
@@ -220,14 +243,14 @@ func (x *installation) token(ctx context.Context, e env, r *clusterRegistry) (st
 
 // install applies everything, the kinds first.
 func (x *installation) install(ctx context.Context, e env, tokens []string) error {
-	objects, err := x.objects(tokens)
+	objects, err := x.objects(ctx, tokens)
 	if err != nil {
 		return err
 	}
 	deployment := objects[len(objects)-1]
 	counts := map[kube.Result]int{}
 	for _, o := range objects[:len(objects)-1] {
-		if err := x.apply(ctx, o, counts); err != nil {
+		if err := x.apply(ctx, e, o, counts); err != nil {
 			return err
 		}
 	}
@@ -242,7 +265,7 @@ func (x *installation) install(ctx context.Context, e env, tokens []string) erro
 		return err
 	}
 	for _, o := range append(policies, deployment) {
-		if err := x.apply(ctx, o, counts); err != nil {
+		if err := x.apply(ctx, e, o, counts); err != nil {
 			return err
 		}
 	}
@@ -252,12 +275,14 @@ func (x *installation) install(ctx context.Context, e env, tokens []string) erro
 }
 
 // apply makes one object, and waits for a kind to be there.
-func (x *installation) apply(ctx context.Context, o kube.Object, counts map[kube.Result]int) error {
+func (x *installation) apply(ctx context.Context, e env, o kube.Object, counts map[kube.Result]int) error {
 	r, err := x.k.Install(ctx, o)
 	if err != nil {
 		return err
 	}
-	counts[r]++
+	if counts[r]++; r == kube.Changed {
+		fmt.Fprintf(e.stdout, "%s: changed.\n", capital(o.String()))
+	}
 	if o.Kind() != "CustomResourceDefinition" {
 		return nil
 	}
@@ -291,12 +316,12 @@ func until(ctx context.Context, patience time.Duration, ask func() (bool, error)
 }
 
 // dry prints what would be applied. The policies are those of a first attach.
-func (x *installation) dry(e env) error {
+func (x *installation) dry(ctx context.Context, e env) error {
 	tokens := make([]string, len(x.registries))
 	for i := range tokens {
 		tokens[i] = noToken
 	}
-	objects, err := x.objects(tokens)
+	objects, err := x.objects(ctx, tokens)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func files(o deploy.Options) ([]kube.Object, error) {
 
 // objects are what is applied, in this order, but for pull secrets and
 // policies; the Deployment is the last.
-func (x *installation) objects(tokens []string) ([]kube.Object, error) {
+func (x *installation) objects(ctx context.Context, tokens []string) ([]kube.Object, error) {
 	all, err := files(deploy.Options{Webhook: !x.noWebhook, Recreate: x.recreate})
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (x *installation) objects(tokens []string) ([]kube.Object, error) {
 			if err := x.shape(o); err != nil {
 				return nil, err
 			}
-			sources, err := x.sourceObjects(tokens)
+			sources, err := x.sourceObjects(ctx, tokens)
 			if err != nil {
 				return nil, err
 			}
@@ -147,10 +147,10 @@ func sourceName(r *clusterRegistry) string {
 var notInName = strings.NewReplacer(":", "-", "[", "", "]", "")
 
 // sourceObjects are the secrets with the cluster's tokens.
-func (x *installation) sourceObjects(tokens []string) ([]kube.Object, error) {
+func (x *installation) sourceObjects(ctx context.Context, tokens []string) ([]kube.Object, error) {
 	var out []kube.Object
 	for i, r := range x.registries {
-		ca, err := readCA(r.at.CAFile)
+		ca, err := r.authority(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -26,6 +26,7 @@ type clusterRegistry struct {
 	s   *session
 	// account owns the cluster's tokens.
 	account string
+	ca      []byte // see authority
 }
 
 // clusterRegistries are several, to be closed together.
@@ -231,6 +232,22 @@ func (r *clusterRegistry) failed(err error) error {
 		return nil
 	}
 	return advised(fmt.Errorf("%s: %w", r.url, err), r.s, "token")
+}
+
+// authority gives the certificates that nodes and pods must be told to trust:
+// those that one signed in with, or that of the authority by which this machine
+// alone trusts the registry. Nil for a public one, and for plain http.
+func (r *clusterRegistry) authority(ctx context.Context) ([]byte, error) {
+	if r.at.CAFile != "" {
+		return readCA(r.at.CAFile)
+	}
+	if r.ca == nil {
+		var err error
+		if r.ca, err = r.s.api.Authority(ctx); err != nil {
+			return nil, r.failed(err)
+		}
+	}
+	return r.ca, nil
 }
 
 // entry is what nodes pull with.

@@ -35,6 +35,8 @@ type clusterSide struct {
 	Server  string          `json:"server"`
 	UID     string          `json:"uid"`
 	Secrets []clusterSecret `json:"secrets"`
+	// Controller is absent where attach installed none.
+	Controller *clusterController `json:"controller,omitempty"`
 }
 
 type clusterSecret struct {
@@ -57,7 +59,8 @@ func newClusterShow(e env) *cobra.Command {
 		Short: "Show a cluster's tokens, and what is in the cluster",
 		Long: `Show the tokens of a cluster, as the registries know them that you are signed in
 to, and, if a kubeconfig names a cluster, what is in it: whether the secrets and
-the lists are as attach made them. What is not is repaired by the same attach.`,
+the lists are as attach made them, or how the controller is, and what it says of
+its policies. What is not as it should be is repaired by the same attach.`,
 		Example: `  fairlead cluster show prod
   fairlead cluster show prod --context prod -o json`,
 		Args: exactly(1, "one cluster"),
@@ -159,7 +162,7 @@ func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, to
 		return nil, err
 	}
 	out := &clusterSide{Server: k.Server(), UID: uid}
-	found := false
+	found, controlled := false, false
 	var unseen failures
 	for s, err := range k.Labelled(ctx, clusterLabel+"="+name) {
 		if err != nil {
@@ -167,6 +170,10 @@ func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, to
 			continue
 		}
 		found = true
+		if isSource(s) {
+			controlled = true
+			continue
+		}
 		one := clusterSecret{Namespace: s.Namespace, Name: s.Name, Present: true, ServiceAccount: s.Annotations[listMark], Drift: []string{}}
 		if s.Annotations[uidMark] != uid {
 			one.Drift = append(one.Drift, "it is of another cluster")
@@ -175,7 +182,7 @@ func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, to
 		out.Secrets = append(out.Secrets, one)
 	}
 	for _, n := range []string{defaultName, kube.SystemNamespace} {
-		if found && !slices.ContainsFunc(out.Secrets, func(s clusterSecret) bool { return s.Namespace == n }) {
+		if found && !controlled && !slices.ContainsFunc(out.Secrets, func(s clusterSecret) bool { return s.Namespace == n }) {
 			one := clusterSecret{Namespace: n, Name: secret, Drift: []string{"there is no secret, or it is not attach's"}}
 			if n == defaultName {
 				one.ServiceAccount = defaultName
@@ -186,6 +193,11 @@ func clusterSideOf(ctx context.Context, k *kube.Cluster, name, secret string, to
 	for i := range out.Secrets {
 		if err := out.Secrets[i].look(ctx, k); err != nil {
 			unseen.add(out.Secrets[i].Namespace, err)
+		}
+	}
+	if controlled {
+		if out.Controller, err = controllerOf(ctx, k, name); err != nil {
+			unseen.add("the controller", err)
 		}
 	}
 	if !found && unseen.n == 0 {
@@ -255,6 +267,10 @@ func (s *shownCluster) text(w io.Writer, e env) {
 		return
 	}
 	fmt.Fprintf(w, "\nIn the cluster at %s:\n", s.Cluster.Server)
+	if s.Cluster.Controller != nil {
+		s.Cluster.Controller.text(w, e)
+		return
+	}
 	lines = [][]string{{"SECRET", "IN THE LIST OF", "DRIFT"}}
 	for _, c := range s.Cluster.Secrets {
 		in := "-"

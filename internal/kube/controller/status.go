@@ -30,6 +30,7 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	p, err := k.policy(ctx, id)
 	if apierrors.IsNotFound(err) {
 		k.board.forget(id)
+		k.early.forget(id)
 		forgetMetrics(id.String())
 		return reconcile.Result{}, k.forget(ctx, id, nil)
 	}
@@ -40,6 +41,7 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	status := v1alpha1.PullSecretStatus{
 		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: slices.Clone(p.status.Conditions),
 	}
+	status.TooEarly = k.early.of(id)
 	setCredentials(&status, failure)
 	credentialProblem.WithLabelValues(id.String()).Set(gauge(failure != nil))
 	whole, err := k.count(ctx, p, &status)
@@ -67,9 +69,17 @@ func gauge(is bool) float64 {
 func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
 	used := map[string]bool{}
 	var errs []error
+	permitted := slices.Contains(k.o.SecretNames, p.spec.SecretName)
+	if !permitted {
+		errs = append(errs, &sourceError{pullplan.NameNotPermitted, "no credential is asked for: no secret of the name " + p.spec.SecretName + " may be written"})
+	}
 	for _, r := range p.spec.Registries {
 		one := v1alpha1.RegistryStatus{Host: r.Host}
 		var err error
+		if !permitted {
+			out = append(out, one)
+			continue
+		}
 		if r.Fairlead != nil {
 			used[stateName(p.ID, r)] = true
 			var h held

@@ -78,6 +78,10 @@ func whole(name string) *v1alpha1.ClusterPullSecret {
 	return &v1alpha1.ClusterPullSecret{ObjectMeta: named("", name)}
 }
 
+func ownPolicy(namespace, name string) *v1alpha1.PullSecret {
+	return &v1alpha1.PullSecret{ObjectMeta: named(namespace, name)}
+}
+
 // read fills an object; false if there is none.
 func (r *running) read(o client.Object) bool {
 	r.t.Helper()
@@ -183,7 +187,12 @@ func (r *running) source(name, allowed string) {
 // the spec.
 func (r *running) policy(registries string, more ...string) *v1alpha1.ClusterPullSecret {
 	r.t.Helper()
-	p := whole("p-" + r.Name)
+	return r.policyOf("p-"+r.Name, registries, more...)
+}
+
+func (r *running) policyOf(name, registries string, more ...string) *v1alpha1.ClusterPullSecret {
+	r.t.Helper()
+	p := whole(name)
 	r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: ClusterPullSecret\nmetadata: {name: %s}\nspec:\n  secretName: %s\n  namespaceSelector: {matchLabels: {team: %s}}\n  registries: [%s]\n  %s\n",
 		p.Name, r.secret, r.Name, registries, strings.Join(more, "\n  "))
 	r.t.Cleanup(func() { _ = r.api.Delete(ended, p.DeepCopy()) })

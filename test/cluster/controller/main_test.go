@@ -5,6 +5,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -79,6 +80,7 @@ type running struct {
 	kubeconfig string
 	metrics    string
 	cmd        *exec.Cmd
+	starts     int
 	// clock makes it run in this process.
 	clock *clock
 	end   func() error
@@ -121,6 +123,7 @@ func behind(p *proxy) func(*running) { return func(r *running) { r.kubeconfig = 
 
 func (r *running) start() {
 	r.t.Helper()
+	r.starts++
 	if r.clock != nil {
 		r.inside()
 		return
@@ -135,6 +138,17 @@ func (r *running) start() {
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// works waits until the one that was started last does so.
+func (r *running) works() {
+	r.t.Helper()
+	until(r.t, "it works", func() error {
+		if n := strings.Count(r.log.String(), `"msg":"Starting workers"`); n < 2*r.starts {
+			return fmt.Errorf("%d of %d parts do", n, 2*r.starts)
+		}
+		return nil
+	})
 }
 
 func (r *running) inside() {
@@ -157,12 +171,11 @@ func (r *running) stop() {
 			r.t.Errorf("the controller ended: %v", err)
 		}
 		r.end = nil
-	case r.cmd != nil:
+	case r.cmd != nil && r.cmd.ProcessState == nil:
 		_ = r.cmd.Process.Signal(syscall.SIGTERM)
 		if err := r.cmd.Wait(); err != nil {
 			r.t.Errorf("the controller ended: %v", err)
 		}
-		r.cmd = nil
 	}
 }
 

@@ -29,7 +29,7 @@ var ended = context.Background()
 
 // proxy is the way to the API server for one controller. It takes down what is
 // written, but events and leases, one write at a time, and can end the
-// controller right before or right after one.
+// controller after one.
 type proxy struct {
 	kubeconfig string
 
@@ -46,13 +46,12 @@ type write struct {
 	status          int
 }
 
-// kill ends a process at the write that comes number at, before it reaches the
-// API server or after it was answered there.
+// kill ends a process once the API server answered the write number at; the
+// process does not learn that it did.
 type kill struct {
-	at    int
-	after bool
-	end   func()
-	done  chan struct{} // closed once it was done
+	at   int
+	end  func()
+	done chan struct{} // closed once it was done
 }
 
 func startProxy(t *testing.T, c *harness.Kubernetes) *proxy {
@@ -116,11 +115,6 @@ func (p *proxy) write(w http.ResponseWriter, r *http.Request, what write, pass h
 		p.kill = nil
 	}
 	p.mu.Unlock()
-	if turn && !k.after {
-		k.end()
-		close(k.done)
-		panic(http.ErrAbortHandler)
-	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -159,10 +153,10 @@ func (p *proxy) writes(text string) (out []write) {
 }
 
 // plan a kill at the write that is number n from now on.
-func (p *proxy) plan(n int, after bool, end func()) <-chan struct{} {
+func (p *proxy) plan(n int, end func()) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kill = &kill{len(p.seen) + n, after, end, make(chan struct{})}
+	p.kill = &kill{len(p.seen) + n, end, make(chan struct{})}
 	return p.kill.done
 }
 

@@ -68,7 +68,17 @@ func newSite(t *testing.T) *site {
 // tryHelm runs helm, whatever comes of it.
 func (s *site) tryHelm(args ...string) harness.Result {
 	s.t.Helper()
-	return s.Run("", filepath.Join(root(s.t), "bin", "tools", "helm"), args...)
+	return s.Run("", helm(s.t), args...)
+}
+
+// helm is the path of the program.
+func helm(t *testing.T) string {
+	t.Helper()
+	path, err := client.Find("helm")
+	if err != nil {
+		client.Unavailable(t, "helm is not installed (run make deps): %v", err)
+	}
+	return path
 }
 
 // helm runs helm, which must succeed.
@@ -223,4 +233,79 @@ func save(t *testing.T, file, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// section is the part of docs/install.md from one heading to another.
+func section(t *testing.T, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok1 := strings.Cut(string(text), "\n"+from+"\n")
+	part, _, ok2 := strings.Cut(rest, "\n"+to+"\n")
+	if !ok1 || !ok2 {
+		t.Fatalf("docs/install.md has no %q before %q", from, to)
+	}
+	return part
+}
+
+// blocks are the fenced blocks of a kind: yaml, console.
+func blocks(part, kind string) (out []string) {
+	for rest := part; ; {
+		_, after, ok := strings.Cut(rest, "\n```"+kind+"\n")
+		if !ok {
+			return out
+		}
+		block, next, _ := strings.Cut(after, "```")
+		out, rest = append(out, block), next
+	}
+}
+
+// typed are the lines that a reader types.
+func typed(part string) (out []string) {
+	for _, b := range blocks(part, "console") {
+		for line := range strings.Lines(b) {
+			if line, ok := strings.CutPrefix(line, "$ "); ok {
+				out = append(out, strings.TrimSpace(line))
+			}
+		}
+	}
+	return out
+}
+
+// reader types what the documents show, in a folder of its own.
+type reader struct {
+	*site
+	dir string
+	// swap puts what is so here in the place of what the documents say.
+	swap *strings.Replacer
+}
+
+func (s *site) reader(swap ...string) *reader {
+	s.t.Helper()
+	r := &reader{s, s.t.TempDir(), strings.NewReplacer(append(swap, " deploy/", " "+at(s.t)+"/")...)}
+	for name, program := range map[string]string{"helm": helm(s.t), "fairlead": harness.FairleadBinary()} {
+		if err := os.Symlink(program, filepath.Join(r.dir, name)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// types a line, which must succeed.
+func (r *reader) types(line string) string {
+	r.t.Helper()
+	line = r.swap.Replace(line)
+	got := r.Run("", "bash", "-c", "set -o pipefail; export PATH="+r.dir+":$PATH; cd "+r.dir+"; "+line)
+	if got.Code != 0 {
+		r.t.Fatalf("%s: exit code %d\n%s", line, got.Code, got.Stderr)
+	}
+	return got.Stdout
+}
+
+// saves a block of the documents, with what only this cluster needs.
+func (r *reader) saves(file, text, more string) {
+	r.t.Helper()
+	save(r.t, filepath.Join(r.dir, file), r.swap.Replace(text)+more)
 }

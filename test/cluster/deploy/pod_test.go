@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	client "fairlead.dev/fairlead/test/clients/harness"
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
 
@@ -37,7 +35,7 @@ func ports(t *testing.T, n int) []int {
 	t.Helper()
 	var out []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +57,7 @@ func (s *site) told(namespace, labels string) {
 	}
 }
 
-// TestHelmController goes the way of docs/install.md: the controller's image
+// TestHelmController types what docs/install.md shows: the controller's image
 // lies in the registry that it makes pull secrets for.
 func TestHelmController(t *testing.T) {
 	c := harness.Node(t)
@@ -72,66 +70,44 @@ func TestHelmController(t *testing.T) {
 	app := harness.Operator(registry).Push(t, "acme-web/app:v1", c.App(t, "helm"))
 	before := s.inventory()
 
-	// The credentials: the cluster's token for the controller, and a first pull
-	// secret for its own image.
-	var token struct{ Value string }
-	registry.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "cluster": "helm", "nonExpiring": true}, &token)
-	s.Input(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: cluster, namespace: %s, annotations: {fairlead.dev/namespaces: \"*\"}}\nstringData: {url: %q, token: %s}\n", system, registry.URL, token.Value), "apply", "--server-side", "-f", "-")
-	bootstrap := registry.Mint(t, harness.Minting{Account: "acme"})
-	auth, err := json.Marshal(map[string]any{"auths": map[string]any{registry.Host: map[string]string{"username": client.User, "password": bootstrap.Value}}})
-	if err != nil {
-		t.Fatal(err)
+	r := s.reader("https://registry.example.com", registry.URL, "registry.example.com", registry.Host)
+	admin := registry.Mint(t, harness.Minting{Account: "acme", Access: "admin"})
+	if got := s.Run(admin.Value, harness.FairleadBinary(), "login", registry.URL, "--token-stdin", "--name", "here"); got.Code != 0 {
+		t.Fatalf("login: %+v", got)
 	}
-	file := filepath.Join(t.TempDir(), "config.json")
-	save(t, file, string(auth))
-	s.Kubectl("create", "secret", "docker-registry", "bootstrap", "--namespace", system, "--from-file=.dockerconfigjson="+file)
-
-	server, err := url.Parse(c.URL)
-	if err != nil {
-		t.Fatal(err)
+	part := section(t, "## The controller, in a cluster", "### By kustomize")
+	values := blocks(part, "yaml")[0]
+	r.saves("registries.yaml", values, nodeOnly(t, c))
+	lines := typed(part)
+	if len(lines) != 10 {
+		t.Fatalf("the document shows %q", lines)
 	}
-	p := ports(t, 3)
-	values := fmt.Sprintf(`image: {repository: %s/acme-platform/fairlead, tag: v1}
-imagePullSecrets: [{name: bootstrap}, {name: fairlead-pull}]
-registries: [{host: %q, fairlead: {tokenSecret: cluster}}]
-hostNetwork: true
-webhook: {enabled: false} # Services lead nowhere here
-ports: {metrics: %d, health: %d, webhook: %d}
-env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
-`, registry.Host, registry.Host, p[0], p[1], p[2], server.Hostname(), server.Port())
-	run := func(verb, more string) {
-		t.Helper()
-		s.helm(verb, controller, at(t, "charts", controller), "--namespace", system, given(t, values+more))
+	// The namespace is there already, and pods on the node's network need
+	// another level.
+	for _, line := range lines[2:7] {
+		r.types(line)
 	}
-	run("install", "")
 	s.told(system, "app.kubernetes.io/name=fairlead-controller")
-
-	team := c.Namespace(t)
-	until(t, "the account of a new namespace has the name", func() error {
-		if got := team.Kubectl("get", "serviceaccount", "default", "-o", "jsonpath={.imagePullSecrets[*].name}"); got != "fairlead-pull" {
-			return fmt.Errorf("its list is %q", got)
-		}
-		return nil
-	})
+	team := s.newTeam()
 	team.Apply(harness.Pod("web", app))
 	team.Running("web")
 
 	// The controller's own secret, and an upgrade that goes on with it alone.
 	s.Kubectl("wait", "--namespace", system, "--for=condition=Ready", "pullsecret/fairlead-controller", "--timeout=60s")
 	s.Kubectl("delete", "secret", "bootstrap", "--namespace", system)
-	run("upgrade", "podAnnotations: {again: \"true\"}\n")
+	r.saves("registries.yaml", values, nodeOnly(t, c)+"podAnnotations: {again: \"true\"}\n")
+	r.types(strings.Replace(lines[5], "helm install", "helm upgrade", 1))
 	s.Kubectl("rollout", "status", "--namespace", system, "deployment/fairlead-controller", "--timeout=90s")
-	after := c.Namespace(t)
+	after := s.newTeam()
 	after.Apply(harness.Pod("web", app))
 	after.Running("web")
 
-	// The end, as the chart's notes say it.
 	notes := s.helm("get", "notes", controller, "--namespace", system)
-	for _, line := range []string{"kubectl delete clusterpullsecrets --all", "kubectl delete pullsecrets --all --all-namespaces"} {
+	for _, line := range lines[7:9] {
 		if !strings.Contains(notes, line) {
 			t.Errorf("the notes do not say %q:\n%s", line, notes)
 		}
-		s.Kubectl(strings.Fields(strings.TrimPrefix(line, "kubectl "))...)
+		r.types(line)
 	}
 	until(t, "the secrets are gone", func() error {
 		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
@@ -139,9 +115,38 @@ env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
 		}
 		return nil
 	})
-	s.helm("uninstall", controller, "--namespace", system, "--wait")
+	r.types(lines[9])
 	s.Kubectl("delete", "secret", "cluster", "--namespace", system)
 	s.left(before, team.Name, after.Name)
+}
+
+// nodeOnly are values for a node without a network of pods, and without the
+// address of the API server that pods are told.
+func nodeOnly(t *testing.T, c *harness.Kubernetes) string {
+	t.Helper()
+	api, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := ports(t, 3)
+	return fmt.Sprintf(`hostNetwork: true
+webhook: {enabled: false} # Services lead nowhere here
+ports: {metrics: %d, health: %d, webhook: %d}
+env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
+`, p[0], p[1], p[2], api.Hostname(), api.Port())
+}
+
+// newTeam is a new namespace whose default account has the name already.
+func (s *site) newTeam() *harness.Namespace {
+	s.t.Helper()
+	team := s.c.Namespace(s.t)
+	until(s.t, "the account of a new namespace has the name", func() error {
+		if got := team.Kubectl("get", "serviceaccount", "default", "-o", "jsonpath={.imagePullSecrets[*].name}"); got != "fairlead-pull" {
+			return fmt.Errorf("its list is %q", got)
+		}
+		return nil
+	})
+	return team
 }
 
 // left fails if something is in the cluster that was not before, outside of

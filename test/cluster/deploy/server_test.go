@@ -32,7 +32,7 @@ spec:
 	return dir
 }
 
-// TestHelmServer: the server as a pod, with TLS, the operator's token and a
+// TestHelmServer types what docs/install.md shows: the server as a pod, with TLS, the operator's token and a
 // volume; pushed to and pulled from, before and after it is made anew.
 func TestHelmServer(t *testing.T) {
 	c := harness.Node(t)
@@ -51,25 +51,31 @@ func TestHelmServer(t *testing.T) {
 	authority.Issue(t, cert, key)
 	operator := rand.Text()
 	save(t, token, operator+"\n")
-	ns.Kubectl("create", "secret", "tls", "fairlead-tls", "--cert="+cert, "--key="+key)
-	ns.Kubectl("create", "secret", "generic", "operator", "--from-file=token="+token)
-
 	data := s.volume(ns.Name, "fairlead")
 	port := ports(t, 1)[0]
 	login := harness.Login{Host: fmt.Sprintf("127.0.0.1:%d", port), User: client.User, Password: operator, CA: authority.File}
 	c.Trust(t, login.Host, authority.File)
-	values := given(t, fmt.Sprintf(`image: {repository: %s/acme-platform/fairlead, tag: v1}
-imagePullSecrets: [{name: mirror}]
-config: {public-url: ["https://%s"], min-free-disk: "0"}
-tls: {existingSecret: fairlead-tls}
-operatorToken: {existingSecret: operator}
+	r := s.reader("mirror.example.com/platform", mirror.Host+"/acme-platform", "https://registry.example.com", "https://"+login.Host, "--namespace fairlead", "--namespace "+ns.Name)
+	part := section(t, "## The server", "### By compose")
+	lines := typed(part)
+	if len(lines) != 6 || !strings.Contains(lines[3], "helm install") {
+		t.Fatalf("the document shows %q", lines)
+	}
+	r.saves("server.yaml", blocks(part, "yaml")[0], fmt.Sprintf(`imagePullSecrets: [{name: mirror}]
 persistence: {storageClassName: "", size: 1Gi}
 hostNetwork: true
 port: %d
-`, mirror.Host, login.Host, port))
+`, port))
+	for _, file := range []string{cert, key, token} {
+		if err := os.Rename(file, filepath.Join(r.dir, filepath.Base(file))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.types(lines[1])
+	r.types(lines[2])
 	install := func() {
 		t.Helper()
-		s.helm("install", server, at(t, "charts", server), "--namespace", ns.Name, values)
+		r.types(lines[3])
 		s.told(ns.Name, "app.kubernetes.io/name=fairlead")
 	}
 	install()
@@ -81,9 +87,7 @@ port: %d
 
 	// Commands in the container find the configuration, and the server by its
 	// control socket.
-	if r := ns.Run("", filepath.Join(c.Bin, "kubectl"), "exec", "fairlead-0", "--", "/fairlead", "account", "add", "acme"); r.Code != 0 {
-		t.Errorf("fairlead account add: %+v", r)
-	}
+	r.types(lines[4])
 
 	// Made anew: what was pushed is there, and the keys are closed to others.
 	ns.Kubectl("delete", "pod", "fairlead-0", "--timeout=60s")

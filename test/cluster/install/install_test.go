@@ -42,7 +42,7 @@ func TestInstall(t *testing.T) {
 			t.Errorf("%s has tokens of %v, want %v", r.URL, got, want)
 		}
 	}
-	image := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	image := s.image()
 	if !strings.HasPrefix(image, s.registries[0].Host+"/acme-fairlead/fairlead:") || !strings.Contains(image, "@sha256:") {
 		t.Errorf("the controller's image is %s", image)
 	}
@@ -72,6 +72,20 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the registries are %s", got)
 	}
 
+	// Another program is another image: an upgrade.
+	program, err := os.ReadFile(harness.FairleadBinary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(t.TempDir(), "fairlead")
+	if err := os.WriteFile(newer, append(program, "newer"...), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	upgraded := s.attach(0, "--wait=false", "--binary", newer)
+	if got := s.image(); got == image || !strings.Contains(upgraded.Stdout, got+" is pushed.") || !strings.Contains(upgraded.Stdout, ": 0 objects created, 1 changed") {
+		t.Errorf("of an upgrade attach says\n%s\nand the image is %s", upgraded.Stdout, got)
+	}
+
 	// With a registry less and without the webhook, that is taken away.
 	s.registries = s.registries[:1]
 	less := s.attach(0, "--wait=false", "--without-webhook")
@@ -81,6 +95,12 @@ func TestInstall(t *testing.T) {
 	if args := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].args}"); strings.Contains(args, "webhook") {
 		t.Errorf("the arguments are %s", args)
 	}
+}
+
+// image of the controller.
+func (s *site) image() string {
+	s.t.Helper()
+	return s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 }
 
 type plain struct {
@@ -191,7 +211,7 @@ func TestInstallRefuses(t *testing.T) {
 	if r := s.run(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
-	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
+	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached as prod with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
 		t.Errorf("without the controller beside it: %+v", r)
 	}
 	if r := s.attach(1, "--timeout", "2s"); !strings.Contains(r.Stderr, "the controller does not run after 2s: 0 of 1 ready") {
@@ -222,7 +242,7 @@ func TestInstallOtherArchitecture(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.attach(0, "--wait=false", "--binary", harness.FairleadBinary(), "--binary", file)
-	image := s.ns.Kubectl("get", "deployment", "fairlead-controller", "-n", "fairlead-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	image := s.image()
 	_, digest, _ := strings.Cut(image, "@")
 	var page struct {
 		Items []struct{ Digest, MediaType string }

@@ -68,7 +68,7 @@ func (s *site) clean() {
 		s.t.Logf("detach: %+v", r)
 	}
 	s.kubectl("", "uncordon", "localhost")
-	s.kubectl("", "wait", "namespace/fairlead-system", "--for=delete", "--timeout=60s")
+	s.kubectl("", "delete", "namespace", "fairlead-system", "--ignore-not-found", "--timeout=60s")
 }
 
 // run runs fairlead, which must end with this exit code, and show no token.

@@ -63,11 +63,11 @@ func (s *site) refused(namespace, name, image string) {
 	})
 }
 
-// hasPulls waits until a namespace that was made a moment before has its secret.
+// namespace makes a namespace that ends with the test.
 func (s *site) namespace(name string) {
 	s.t.Helper()
 	s.ns.Kubectl("create", "namespace", name)
-	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false") })
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found") })
 }
 
 // TestControllerInAPod: attach pushes the controller's image, the node pulls it
@@ -96,7 +96,7 @@ func TestControllerInAPod(t *testing.T) {
 		t.Errorf("the Deployments name pull secrets: %s", got)
 	}
 	show := s.run(0, "cluster", "show", "prod")
-	for _, want := range []string{"fairlead-controller", "1 of 1", "ClusterPullSecret/fairlead", "Ready"} {
+	for _, want := range []string{"The controller in fairlead-system: 1 of 1 replica ready.", "ClusterPullSecret/fairlead ", "PullSecret/fairlead-system/fairlead-controller "} {
 		if !strings.Contains(show.Stdout, want) {
 			t.Errorf("show says\n%s\nwant %q", show.Stdout, want)
 		}
@@ -198,6 +198,7 @@ func (s *site) secret(name string, data map[string]string) {
 		text += fmt.Sprintf("  %s: %q\n", k, v)
 	}
 	s.ns.Input(text, "apply", "-f", "-")
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "secret", name, "-n", "fairlead-system", "--ignore-not-found") })
 }
 
 // data is the secret of a namespace, decoded.
@@ -252,9 +253,13 @@ func TestRotationSeenByTheNode(t *testing.T) {
 	apply("cached")
 	uid, was := s.uid(), s.data("default")
 
-	// A new token: that of the state is gone, and with it the memory of the old.
-	s.ns.Kubectl("delete", "secret", "-n", "fairlead-system", "-l", "fairlead.dev/state")
-	s.ns.Kubectl("rollout", "restart", "deployment/fairlead-controller", "-n", "fairlead-system")
+	// The cluster's token is rotated, and with it what is made of it.
+	for _, a := range s.active(at) {
+		if a.Access == "cluster" {
+			at.Manage(t, "POST", "tokens/"+a.ID+"/rotate", map[string]string{"overlap": "1h"}, nil)
+		}
+	}
+	s.attach(0, "--without-webhook")
 	s.until("the token is another", func() error {
 		if s.data("default") == was {
 			return fmt.Errorf("it is the same")
@@ -270,7 +275,15 @@ func TestRotationSeenByTheNode(t *testing.T) {
 		t.Errorf("the cached image was pulled: %d pulls, were %d", got, pulls)
 	}
 
-	// Revoked: the next pull of what is not there fails soon.
+	// Revoked: the next pull of what is not there fails soon. The controller
+	// would put a new token in the place of one that ended.
+	s.ns.Kubectl("scale", "deployment", "fairlead-controller", "-n", "fairlead-system", "--replicas=0")
+	s.until("it ended", func() error {
+		if got := s.ns.Kubectl("get", "pods", "-n", "fairlead-system", "-o", "name"); got != "" {
+			return fmt.Errorf("there is %s", got)
+		}
+		return nil
+	})
 	for _, a := range s.active(at) {
 		if a.Access == "readonly" {
 			at.Manage(t, "DELETE", "tokens/"+a.ID, nil, nil)
