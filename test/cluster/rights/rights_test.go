@@ -218,7 +218,7 @@ func TestCannot(t *testing.T) {
 		ask(false, verb, "", "secrets", other, "")
 		ask(false, verb, "", "secrets", other, "other")
 		ask(false, verb, "", "secrets", "", "")
-		ask(false, verb, "", "pods", other, "one")
+		ask(verb == "list" || verb == "watch", verb, "", "pods", other, "one")
 		ask(false, verb, "", "configmaps", other, "one")
 		ask(false, verb, "rbac.authorization.k8s.io", "clusterroles", "", "fairlead-controller")
 		ask(false, verb, "rbac.authorization.k8s.io", "clusterrolebindings", "", "fairlead-controller")
@@ -228,6 +228,7 @@ func TestCannot(t *testing.T) {
 		ask(false, verb, "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", "fairlead-controller-secrets")
 		ask(false, verb, "apiextensions.k8s.io", "customresourcedefinitions", "", "pullsecrets.fairlead.dev")
 		ask(false, verb, "apps", "deployments", harness.System, "fairlead-controller")
+		ask(false, verb, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "other")
 	}
 	for _, verb := range []string{"create", "update", "patch", "delete", "deletecollection"} {
 		ask(false, verb, "fairlead.dev", "clusterpullsecrets", "", "one")
