@@ -79,7 +79,7 @@ func TestHelmController(t *testing.T) {
 	values := blocks(part, "yaml")[0]
 	r.saves("registries.yaml", values, nodeOnly(t, c))
 	lines := typed(part)
-	if len(lines) != 10 {
+	if len(lines) != 11 {
 		t.Fatalf("the document shows %q", lines)
 	}
 	// The namespace is there already, and pods on the node's network need
@@ -116,6 +116,7 @@ func TestHelmController(t *testing.T) {
 		return nil
 	})
 	r.types(lines[9])
+	r.types(lines[10])
 	s.Kubectl("delete", "secret", "cluster", "--namespace", system)
 	s.left(before, team.Name, after.Name)
 }
