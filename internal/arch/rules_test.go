@@ -64,6 +64,9 @@ var floors = map[string]int{
 	"api/v1":              1,
 	"api/v1alpha1":        1,
 	"deploy":              1,
+
+	"internal/certificate":               1,
+	"internal/kube/controller/admission": 4,
 }
 
 // suites are imported by tests only; they may import what they test.

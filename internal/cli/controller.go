@@ -25,7 +25,8 @@ looks after its own cluster. docs/controller.md has the kinds, the rights that
 it needs, and what each reason means.`,
 		Example: `  fairlead controller
   fairlead controller --kubeconfig admin.kubeconfig --secret-name fairlead-pull --secret-name team-pull
-  fairlead controller --leader-elect --metrics-listen :9090 --health-listen :9091`,
+  fairlead controller --leader-elect --metrics-listen :9090 --health-listen :9091
+  fairlead controller --webhook-listen :9443 --webhook-service fairlead-webhook`,
 		Args: noArgs,
 	}
 	c := addCluster(cmd, e, false)
@@ -36,7 +37,10 @@ it needs, and what each reason means.`,
 	f.BoolVar(&o.LeaderElect, "leader-elect", false, "let one of several replicas work at a time")
 	f.StringVar(&o.MetricsListen, "metrics-listen", "", "`address` of /metrics; none without")
 	f.StringVar(&o.HealthListen, "health-listen", "", "`address` of /healthz and /readyz; none without")
-	for _, flag := range []string{"secret-name", "metrics-listen", "health-listen"} {
+	f.StringVar(&o.Webhook.Listen, "webhook-listen", "", "`address` of the webhook for pods; none without")
+	f.StringVar(&o.Webhook.Service, "webhook-service", "", "`name` of the Service that the webhook is reached by")
+	f.StringVar(&o.Webhook.URL, "webhook-url", "", "`URL` that the webhook is reached by, in place of a Service")
+	for _, flag := range []string{"secret-name", "metrics-listen", "health-listen", "webhook-listen", "webhook-service", "webhook-url"} {
 		complete(cmd, flag)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -60,6 +60,14 @@ func Make(s State) Plan {
 	if s.Namespace.Terminating {
 		return Plan{}
 	}
+	m := decide(s)
+	m.lists()
+	m.removals()
+	return m.plan
+}
+
+// decide about the secrets.
+func decide(s State) *maker {
 	m := &maker{State: s, there: map[string]pullsecret.Secret{}, wanted: map[string]Policy{}}
 	for _, one := range s.Secrets {
 		m.there[one.Name] = one
@@ -76,9 +84,7 @@ func Make(s State) Plan {
 			m.policy(p, taken)
 		}
 	}
-	m.lists()
-	m.removals()
-	return m.plan
+	return m
 }
 
 type maker struct {

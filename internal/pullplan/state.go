@@ -125,6 +125,9 @@ type Policy struct {
 	AccountNames []string
 	Match        func(labels map[string]string) bool
 	AllAccounts  bool
+	// AppendToOwnList lets pods with a list of their own get the name, Recreate
+	// those go that were made before their account had it.
+	AppendToOwnList, Recreate bool
 
 	// Unreadable says why the selectors cannot be understood: what the policy
 	// made stays as it is.

@@ -99,3 +99,10 @@ func (b *board) forget(id pullplan.ID) {
 	defer b.mu.Unlock()
 	delete(b.verdicts, id)
 }
+
+// nudge wakes a policy whose pods changed.
+func (b *board) nudge(id pullplan.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake(id)
+}

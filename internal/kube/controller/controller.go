@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -47,7 +50,9 @@ type Options struct {
 	LeaderElect bool
 	// MetricsListen and HealthListen are addresses; "" is off.
 	MetricsListen, HealthListen string
-	Log                         *slog.Logger
+	// Webhook adds names to pods that are made before their account has them.
+	Webhook Webhook
+	Log     *slog.Logger
 	// Now is the clock of credentials; time.Now for nil.
 	Now func() time.Time
 }
@@ -64,6 +69,7 @@ type keeper struct {
 	recent  *recent
 	repairs *repairs
 	asked   *asked
+	early   *earlyPods
 }
 
 // Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
@@ -79,8 +85,11 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked(o.Now)}
-	if err := errors.Join(corev1.AddToScheme(k.scheme), v1alpha1.AddToScheme(k.scheme)); err != nil {
+	k := &keeper{
+		o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked(o.Now), early: newEarlyPods(),
+	}
+	kinds := runtime.NewSchemeBuilder(corev1.AddToScheme, v1alpha1.AddToScheme, admissionregistrationv1.AddToScheme, authorizationv1.AddToScheme, batchv1.AddToScheme)
+	if err := kinds.AddToScheme(k.scheme); err != nil {
 		return err
 	}
 	mgr, err := k.manager(cfg, log)
@@ -90,7 +99,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := k.secretCaches(mgr); err != nil {
 		return err
 	}
-	if err := errors.Join(k.watchNamespaces(mgr), k.watchPolicies(mgr)); err != nil {
+	if err := errors.Join(k.watchNamespaces(mgr), k.watchPolicies(mgr), k.watchPods(ctx, mgr), k.serveWebhook(mgr)); err != nil {
 		return err
 	}
 	registerMetrics()
@@ -109,6 +118,9 @@ func (o *Options) check() error {
 		if _, err := pullsecret.Build(pullsecret.Recipe{Name: name, Entries: []dockerconfig.Entry{{Key: "any", Username: "any", Password: "any"}}}); err != nil {
 			return fmt.Errorf("secret %w", err)
 		}
+	}
+	if err := o.Webhook.check(); err != nil {
+		return err
 	}
 	slices.Sort(o.SecretNames)
 	o.SecretNames = slices.Compact(o.SecretNames)

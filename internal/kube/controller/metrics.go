@@ -27,11 +27,20 @@ var (
 	credentialProblem = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "fairlead_controller_credentials_failing", Help: "1 if a policy's credentials cannot be had or renewed.",
 	}, []string{"policy"})
+	reviews = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairlead_controller_webhook_requests_total", Help: "Pods that the webhook was asked about, by what came of it (added, unchanged, failed, refused).",
+	}, []string{"result"})
+	podsEarly = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fairlead_controller_pods_too_early", Help: "Pods that wait for an image because they were made before their account named the secret.",
+	}, []string{"policy"})
+	podsRecreated = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairlead_controller_pods_recreated_total", Help: "Such pods that were deleted so that their owners make them again.",
+	}, []string{"policy"})
 )
 
 // registerMetrics adds ours to those of the library.
 func registerMetrics() {
-	for _, c := range []prometheus.Collector{namespaces, writes, renewals, credentialMinted, credentialExpires, credentialProblem} {
+	for _, c := range []prometheus.Collector{namespaces, writes, renewals, credentialMinted, credentialExpires, credentialProblem, reviews, podsEarly, podsRecreated} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := metrics.Registry.Register(c); err != nil && !errors.As(err, &twice) {
 			ctrl.Log.Error(err, "a metric is not shown") // two have one name
@@ -41,7 +50,7 @@ func registerMetrics() {
 
 func forgetMetrics(policy string) {
 	of := prometheus.Labels{"policy": policy}
-	for _, v := range []*prometheus.GaugeVec{namespaces, credentialMinted, credentialExpires, credentialProblem} {
+	for _, v := range []*prometheus.GaugeVec{namespaces, credentialMinted, credentialExpires, credentialProblem, podsEarly} {
 		v.DeletePartialMatch(of)
 	}
 }

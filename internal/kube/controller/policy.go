@@ -74,6 +74,7 @@ func (p policy) plain() pullplan.Policy {
 	out := pullplan.Policy{
 		ID: p.ID, Created: p.object.GetCreationTimestamp().Time, SecretName: s.SecretName,
 		AccountNames: s.ServiceAccounts.Names, AllAccounts: s.ServiceAccounts.All,
+		AppendToOwnList: s.AppendToOwnList, Recreate: s.RecreatePods == v1alpha1.RecreateStuck,
 	}
 	var err error
 	if s.ServiceAccounts.Selector != nil {

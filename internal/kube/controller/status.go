@@ -30,6 +30,7 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	p, err := k.policy(ctx, id)
 	if apierrors.IsNotFound(err) {
 		k.board.forget(id)
+		k.early.forget(id)
 		forgetMetrics(id.String())
 		return reconcile.Result{}, k.forget(ctx, id, nil)
 	}
@@ -40,6 +41,7 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	status := v1alpha1.PullSecretStatus{
 		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: slices.Clone(p.status.Conditions),
 	}
+	status.TooEarly = k.early.of(id)
 	setCredentials(&status, failure)
 	credentialProblem.WithLabelValues(id.String()).Set(gauge(failure != nil))
 	whole, err := k.count(ctx, p, &status)

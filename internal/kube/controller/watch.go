@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -170,4 +171,50 @@ func (k *keeper) concerned(ctx context.Context, s *corev1.Secret) (out []pullpla
 		out = append(out, p.ID)
 	}
 	return out
+}
+
+// watchPods starts the controller whose requests are namespaces where pods
+// wait for images.
+func (k *keeper) watchPods(ctx context.Context, mgr manager.Manager) error {
+	if err := k.podCache(ctx, mgr); err != nil || k.early.pods == nil {
+		return err
+	}
+	skip := true
+	c, err := controller.NewTyped("pods", mgr, controller.TypedOptions[string]{
+		SkipNameValidation: &skip,
+		RateLimiter:        workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, 5*time.Minute),
+		Reconciler:         reconcile.TypedFunc[string](k.reconcilePods),
+	})
+	if err != nil {
+		return err
+	}
+	waiting := func(ctx context.Context) (out []string) {
+		var all corev1.PodList
+		if err := k.early.pods.List(ctx, &all); err != nil {
+			return nil // the cache is not filled: each pod comes by itself
+		}
+		for i := range all.Items {
+			if p := &all.Items[i]; len(waitsFor(p)) > 0 && !slices.Contains(out, p.Namespace) {
+				out = append(out, p.Namespace)
+			}
+		}
+		return out
+	}
+	sources := []source.TypedSource[string]{
+		kinds(k.early.pods, &corev1.Pod{}, func(_ context.Context, o *corev1.Pod) []string {
+			if len(waitsFor(o)) == 0 {
+				return nil
+			}
+			return []string{o.Namespace}
+		}),
+		kinds(mgr.GetCache(), &corev1.ServiceAccount{}, func(_ context.Context, o *corev1.ServiceAccount) []string { return []string{o.Namespace} }),
+		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(ctx context.Context, _ *v1alpha1.ClusterPullSecret) []string { return waiting(ctx) },
+			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
+			predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+	}
+	for _, named := range k.named {
+		sources = append(sources, kinds(named, &corev1.Secret{}, func(_ context.Context, o *corev1.Secret) []string { return []string{o.Namespace} }))
+	}
+	return watch(c, sources)
 }
