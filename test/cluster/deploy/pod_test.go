@@ -102,6 +102,9 @@ func TestHelmController(t *testing.T) {
 	after.Apply(harness.Pod("web", app))
 	after.Running("web")
 
+	if got := s.Kubectl("get", "mutatingwebhookconfiguration", "fairlead-pull-secrets", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); got == "" {
+		t.Error("the webhook has no authority after the upgrade")
+	}
 	notes := s.helm("get", "notes", controller, "--namespace", system)
 	for _, line := range lines[7:9] {
 		if !strings.Contains(notes, line) {
@@ -131,7 +134,7 @@ func nodeOnly(t *testing.T, c *harness.Kubernetes) string {
 	}
 	p := ports(t, 3)
 	return fmt.Sprintf(`hostNetwork: true
-webhook: {enabled: false} # Services lead nowhere here
+webhook: {enabled: true} # though Services lead nowhere here: pods are made as they are
 ports: {metrics: %d, health: %d, webhook: %d}
 env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
 `, p[0], p[1], p[2], api.Hostname(), api.Port())
