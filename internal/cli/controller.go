@@ -11,9 +11,9 @@ import (
 	"fairlead.dev/fairlead/internal/observe"
 )
 
-// controllerGarbage makes the collector run at one and a half times the live
-// heap: a controller is idle nearly always, and runs beside others' programs.
-const controllerGarbage = 50
+// controllerGarbage makes the collector run at five quarters of the live heap:
+// a controller is idle nearly always, and runs beside others' programs.
+const controllerGarbage = 25
 
 func newController(e env) *cobra.Command {
 	cmd := &cobra.Command{

@@ -3,6 +3,7 @@ package controller
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 type repairs struct {
 	mu sync.Mutex
 	of map[string]map[string]*repair // by namespace, then by what is done to which object, and why
+	// full is the number of namespaces at which what is old is forgotten.
+	full int
 }
 
 type repair struct {
@@ -49,6 +52,9 @@ func (r *repairs) wrote(namespace string, d pullplan.Decision) {
 // limit of a write; a secret with other content is no repair.
 func (r *repairs) limit(namespace string, d pullplan.Decision) *rate.Limiter {
 	if r.of[namespace] == nil {
+		if len(r.of) >= r.full {
+			r.forget()
+		}
 		r.of[namespace] = map[string]*repair{}
 	}
 	key, content := fmt.Sprint(d.Verb, " ", d.Object, " ", d.Reason), sha256.Sum256(d.Secret.Data[pullsecret.KeyConfigJSON])
@@ -58,6 +64,18 @@ func (r *repairs) limit(namespace string, d pullplan.Decision) *rate.Limiter {
 		r.of[namespace][key] = one
 	}
 	return one.limit
+}
+
+// forget drops what has its whole burst again, and so is as good as new: of
+// thousands of namespaces few were written to lately.
+func (r *repairs) forget() {
+	for namespace, of := range r.of {
+		maps.DeleteFunc(of, func(_ string, one *repair) bool { return one.limit.Tokens() >= repairBurst })
+		if len(of) == 0 {
+			delete(r.of, namespace)
+		}
+	}
+	r.full = max(2*len(r.of), 64)
 }
 
 func (r *repairs) drop(namespace string) {
