@@ -11,7 +11,8 @@ type Registry struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^(\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([[][0-9a-f:]+[]]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')",message="host must be the registry as images name it: a name or an address in lower case and, if it has one, a port from 1 to 65535; no https://, no path"
+	// +kubebuilder:validation:XValidation:rule="self.contains('.') || self.contains(':') || self == 'localhost'",message="images of a host without a dot and without a port are taken for ones of Docker Hub: write its full name, or its port"
 	Host string `json:"host"`
 	// Namespaces of the registry that the credential is for; none: all of it.
 	// Two accounts of one registry stand side by side by their namespaces.
@@ -45,14 +46,14 @@ type FairleadSource struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	TokenSecret string `json:"tokenSecret"`
-	// Lifetime of a minted token.
+	// Lifetime of a minted token, 1h to 8760h.
 	//
 	// +optional
 	// +kubebuilder:default="168h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="lifetime must be 1h to 8760h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="lifetime must be 1h to 8760h; days are written in hours"
 	Lifetime metav1.Duration `json:"lifetime,omitempty"`
-	// RenewAfter is the age at which a token is renewed; the old one stays
-	// good until it expires.
+	// RenewAfter is the age at which a token is renewed, at 60 % of its life at
+	// the latest; the old one stays good until it expires.
 	//
 	// +optional
 	// +kubebuilder:default="24h"
@@ -103,7 +104,7 @@ const (
 	RecreateStuck Recreate = "Stuck" // those that wait for an image and have an owner
 )
 
-// PullSecretSpec is what both kinds say.
+// PullSecretSpec is what the secret holds, and which service accounts name it.
 type PullSecretSpec struct {
 	// Registries that the secret has entries for.
 	//
@@ -134,7 +135,7 @@ type PullSecretSpec struct {
 	RecreatePods Recreate `json:"recreatePods,omitempty"`
 }
 
-// ClusterPullSecretSpec chooses namespaces beside.
+// ClusterPullSecretSpec is what the secret holds, and which namespaces get it.
 type ClusterPullSecretSpec struct {
 	PullSecretSpec `json:",inline"`
 	// NamespaceSelector chooses namespaces by their labels; all without.
@@ -156,6 +157,7 @@ type ClusterPullSecretSpec struct {
 
 // RegistryStatus is one registry's credential.
 type RegistryStatus struct {
+	// Host as in the spec.
 	Host string `json:"host"`
 	// Expires is when the credential in the secrets does; absent if it is not
 	// known to.
@@ -178,15 +180,18 @@ type PullSecretStatus struct {
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Namespaces that are chosen, Ready those of them where all is as it
-	// should be, Failing the others.
+	// Namespaces that are chosen.
 	//
 	// +optional
-	Namespaces int32 `json:"namespaces,omitempty"`
+	Namespaces int32 `json:"namespaces"`
+	// Ready are those where all is as it should be.
+	//
 	// +optional
-	Ready int32 `json:"ready,omitempty"`
+	Ready int32 `json:"ready"`
+	// Failing are the others; the condition Ready names one, and why.
+	//
 	// +optional
-	Failing int32 `json:"failing,omitempty"`
+	Failing int32 `json:"failing"`
 	// TooEarly counts pods that wait for an image because they were made before
 	// their account named the secret.
 	//

@@ -250,7 +250,7 @@ func (x *installation) install(ctx context.Context, e env, tokens []string) erro
 	deployment := objects[len(objects)-1]
 	counts := map[kube.Result]int{}
 	for _, o := range objects[:len(objects)-1] {
-		if err := x.apply(ctx, o, counts); err != nil {
+		if err := x.apply(ctx, e, o, counts); err != nil {
 			return err
 		}
 	}
@@ -265,7 +265,7 @@ func (x *installation) install(ctx context.Context, e env, tokens []string) erro
 		return err
 	}
 	for _, o := range append(policies, deployment) {
-		if err := x.apply(ctx, o, counts); err != nil {
+		if err := x.apply(ctx, e, o, counts); err != nil {
 			return err
 		}
 	}
@@ -275,12 +275,14 @@ func (x *installation) install(ctx context.Context, e env, tokens []string) erro
 }
 
 // apply makes one object, and waits for a kind to be there.
-func (x *installation) apply(ctx context.Context, o kube.Object, counts map[kube.Result]int) error {
+func (x *installation) apply(ctx context.Context, e env, o kube.Object, counts map[kube.Result]int) error {
 	r, err := x.k.Install(ctx, o)
 	if err != nil {
 		return err
 	}
-	counts[r]++
+	if counts[r]++; r == kube.Changed {
+		fmt.Fprintf(e.stdout, "%s: changed.\n", capital(o.String()))
+	}
 	if o.Kind() != "CustomResourceDefinition" {
 		return nil
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"reflect"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -195,10 +197,25 @@ func (c *Cluster) Install(ctx context.Context, o Object) (Result, error) {
 	switch {
 	case code == http.StatusCreated:
 		return Created, nil
-	case before.meta("resourceVersion") == after.meta("resourceVersion"):
+	case same(before, after):
 		return Unchanged, nil
 	}
 	return Changed, nil
+}
+
+// same compares what is meant: the API server may write down anew who owns
+// which field, and controllers write states.
+func same(a, b Object) bool {
+	meant := func(o Object) Object {
+		out := maps.Clone(o)
+		delete(out, "status")
+		meta := maps.Clone(o.In("metadata"))
+		delete(meta, "managedFields")
+		delete(meta, "resourceVersion")
+		out["metadata"] = map[string]any(meta)
+		return out
+	}
+	return a != nil && reflect.DeepEqual(meant(a), meant(b))
 }
 
 // Uninstall deletes an object as it was read, and what it owns; one that was

@@ -64,13 +64,13 @@ func (k *keeper) renewed(ctx context.Context, p policy, r v1alpha1.Registry) (h 
 	if err != nil {
 		return h, 0, err
 	}
-	name, print, now := stateName(p.ID, r), fingerprint(source), k.o.Now()
-	due := !is || h.source != print || !now.Before(h.due(r.Fairlead.RenewAfter.Duration, now))
-	if wait, err = k.asked.pause(name, print, due); wait > 0 {
+	name, mark, now := stateName(p.ID, r), fingerprint(source), k.o.Now()
+	due := !is || h.source != mark || !now.Before(h.due(r.Fairlead.RenewAfter.Duration, now))
+	if wait, err = k.asked.pause(name, mark, due); wait > 0 {
 		return h, k.untilDue(h, r, wait, err), err
 	}
 	next, err := k.ask(ctx, p, r, source, h, due)
-	wait = k.asked.told(name, print, err)
+	wait = k.asked.told(name, mark, err)
 	if err != nil {
 		k.o.Log.Warn("no new token", "policy", p.ID.String(), "host", r.Host, "error", err, "again", wait)
 		return h, wait, err

@@ -88,8 +88,8 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 			next = sooner(next, wait)
 			if !h.minted.IsZero() {
 				one.Renewed, one.Expires = &metav1.Time{Time: h.minted}, &metav1.Time{Time: h.expires}
-				credentialMinted.WithLabelValues(p.String(), r.Host).Set(float64(h.minted.Unix()))
-				credentialExpires.WithLabelValues(p.String(), r.Host).Set(float64(h.expires.Unix()))
+				credentialMinted.WithLabelValues(p.String(), place(r)).Set(float64(h.minted.Unix()))
+				credentialExpires.WithLabelValues(p.String(), place(r)).Set(float64(h.expires.Unix()))
 			}
 		} else {
 			err = k.sourceProblem(ctx, p, r)
@@ -105,6 +105,14 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 		next = sooner(next, firstPause)
 	}
 	return out, next, errors.Join(errs...)
+}
+
+// place tells accounts of one registry apart.
+func place(r v1alpha1.Registry) string {
+	if len(r.Namespaces) == 0 {
+		return r.Host
+	}
+	return r.Host + "/" + strings.Join(r.Namespaces, ",")
 }
 
 // sourceProblem says why a Secret gives no credential.

@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
 
@@ -61,7 +61,7 @@ func TestConflict(t *testing.T) {
 	r.has(ns, "registry.example", r.secret)
 	time.Sleep(1100 * time.Millisecond) // ages are in whole seconds
 	r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: a, namespace: %s}\nspec: {secretName: %s, registries: [{host: another.example, secret: {name: hub}}]}\n", ns, r.secret)
-	second := &v1alpha1.PullSecret{ObjectMeta: named(ns, "a")}
+	second := ownPolicy(ns, "a")
 	if text := r.condition(second, "Ready", "Conflict"); !strings.Contains(text, first.Name) {
 		t.Errorf("%q does not name the other", text)
 	}
@@ -110,7 +110,7 @@ func TestBadSources(t *testing.T) {
 		{"colon", "kubernetes.io/basic-auth", "{username: 'a:b', password: p}", "host: registry.example", "EntryInvalid", "colon"},
 		{"line", "kubernetes.io/basic-auth", `{username: a, password: "p\n"}`, "host: registry.example", "EntryInvalid", "line"},
 		{"large", "kubernetes.io/basic-auth", "{username: a, password: " + strings.Repeat("x", 900_000) + "}", "host: registry.example", "TooLarge", "bytes"},
-		{"host", "kubernetes.io/basic-auth", "{username: a, password: b}", "host: registry", "EntryInvalid", "registry"},
+		{"address", "kubernetes.io/basic-auth", "{username: a, password: b}", "host: '[::1]'", "EntryInvalid", "[::1]"},
 	} {
 		if one.kind != "" {
 			r.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, annotations: {fairlead.dev/namespaces: '*'}}\ntype: %s\nstringData: %s\n", one.name, one.kind, one.data)
@@ -216,7 +216,10 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 			return nil
 		}
 		r.remove(secretOf(ruled, r.secret))
-		return fmt.Errorf("it is not in force: %v", err)
+		if err == nil {
+			return errors.New("it is not in force")
+		}
+		return fmt.Errorf("it is not in force: %w", err)
 	})
 	for _, ns := range []string{quota, ruled, good} {
 		r.patch(&corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"team":"`+r.Name+`"}}}`)

@@ -58,7 +58,7 @@ func (r *running) stays(before *corev1.Secret) {
 // metric is the value of a line of /metrics that begins with text.
 func (r *running) metric(text string) string {
 	r.t.Helper()
-	answer, err := http.Get("http://" + r.metrics + "/metrics") //nolint:noctx // it is this process
+	answer, err := http.Get("http://" + r.metrics + "/metrics")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func TestTenant(t *testing.T) {
 	s.source(r, "cluster", "another")
 	own := func(name, registries string) *v1alpha1.PullSecret {
 		r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: %s, namespace: %s}\nspec:\n  secretName: %s\n  registries: [%s]\n", name, ns, r.secret, registries)
-		return &v1alpha1.PullSecret{ObjectMeta: named(ns, name)}
+		return ownPolicy(ns, name)
 	}
 	p := own("mine", hub)
 	minted := fmt.Sprintf("{host: %q, fairlead: {tokenSecret: %%s}}", s.Host)

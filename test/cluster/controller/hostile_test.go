@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
 
@@ -76,23 +77,31 @@ func TestListApplied(t *testing.T) {
 	ns := r.chosen(c)
 	policy := r.policy(hub)
 	r.has(ns, "registry.example", r.secret)
-	body := []byte(`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default","namespace":"` + ns + `"},"imagePullSecrets":[{"name":"theirs"}]}`)
-	apply := func() {
+	apply := func(more string) {
 		t.Helper()
+		body := []byte(`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default","namespace":"` + ns + `"},"imagePullSecrets":[{"name":"theirs"}` + more + `]}`)
 		if err := r.api.Patch(t.Context(), accountOf(ns, "default"), client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 5 {
-		apply()
+		apply("")
 		r.has(ns, "registry.example", "theirs,"+r.secret)
 	}
-	apply()
+	apply("")
 	if text := r.condition(policy, "Ready", "Contested"); !strings.Contains(text, "written by kustomize-controller") {
 		t.Errorf("%q does not name it", text)
 	}
 	r.has(ns, "registry.example", "theirs,"+r.secret)
 	r.condition(policy, "Ready", "Ready")
+
+	// With the secret's name in what it applies there is nothing to repair.
+	apply(`,{"name":"` + r.secret + `"}`)
+	time.Sleep(2 * time.Second)
+	a := accountOf(ns, "default")
+	if r.read(a); kube.ListWriter(a.ManagedFields) != "kustomize-controller" || r.list(ns, "default") != "theirs,"+r.secret {
+		t.Errorf("the list %s was written by %s", r.list(ns, "default"), kube.ListWriter(a.ManagedFields))
+	}
 }
 
 // TestHostileSecret: the same for the secret itself, its deletion included.

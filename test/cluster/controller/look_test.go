@@ -78,6 +78,10 @@ func whole(name string) *v1alpha1.ClusterPullSecret {
 	return &v1alpha1.ClusterPullSecret{ObjectMeta: named("", name)}
 }
 
+func ownPolicy(namespace, name string) *v1alpha1.PullSecret {
+	return &v1alpha1.PullSecret{ObjectMeta: named(namespace, name)}
+}
+
 // read fills an object; false if there is none.
 func (r *running) read(o client.Object) bool {
 	r.t.Helper()

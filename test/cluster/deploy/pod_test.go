@@ -79,7 +79,7 @@ func TestHelmController(t *testing.T) {
 	values := blocks(part, "yaml")[0]
 	r.saves("registries.yaml", values, nodeOnly(t, c))
 	lines := typed(part)
-	if len(lines) != 10 {
+	if len(lines) != 11 {
 		t.Fatalf("the document shows %q", lines)
 	}
 	// The namespace is there already, and pods on the node's network need
@@ -102,6 +102,9 @@ func TestHelmController(t *testing.T) {
 	after.Apply(harness.Pod("web", app))
 	after.Running("web")
 
+	if got := s.Kubectl("get", "mutatingwebhookconfiguration", "fairlead-pull-secrets", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); got == "" {
+		t.Error("the webhook has no authority after the upgrade")
+	}
 	notes := s.helm("get", "notes", controller, "--namespace", system)
 	for _, line := range lines[7:9] {
 		if !strings.Contains(notes, line) {
@@ -116,6 +119,7 @@ func TestHelmController(t *testing.T) {
 		return nil
 	})
 	r.types(lines[9])
+	r.types(lines[10])
 	s.Kubectl("delete", "secret", "cluster", "--namespace", system)
 	s.left(before, team.Name, after.Name)
 }
@@ -130,7 +134,7 @@ func nodeOnly(t *testing.T, c *harness.Kubernetes) string {
 	}
 	p := ports(t, 3)
 	return fmt.Sprintf(`hostNetwork: true
-webhook: {enabled: false} # Services lead nowhere here
+webhook: {enabled: true} # though Services lead nowhere here: pods are made as they are
 ports: {metrics: %d, health: %d, webhook: %d}
 env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
 `, p[0], p[1], p[2], api.Hostname(), api.Port())

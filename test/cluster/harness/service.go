@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -34,6 +35,21 @@ func (c *Kubernetes) ServeAPI(t testing.TB) {
 		t.Fatal(err)
 	}
 	c.Forward(t, net.JoinHostPort(c.apiAddress(), "443"), at.Host)
+}
+
+// Ports waits until no other test of this machine runs a controller as a pod,
+// and keeps others waiting until the test ends: on the machine's network its
+// ports are the same for all clusters.
+func Ports(t testing.TB) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "fairlead-test-ports.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
 }
 
 // Forward is what kube-proxy does for one address of a service, until the test

@@ -14,6 +14,7 @@ import (
 func newPodSite(t *testing.T, registries int) *site {
 	t.Helper()
 	c := harness.Node(t)
+	harness.Ports(t)
 	c.ServeAPI(t)
 	return newSite(t, c, registries)
 }

@@ -228,6 +228,7 @@ func TestCannot(t *testing.T) {
 		ask(false, verb, "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", "fairlead-controller-secrets")
 		ask(false, verb, "apiextensions.k8s.io", "customresourcedefinitions", "", "pullsecrets.fairlead.dev")
 		ask(false, verb, "apps", "deployments", harness.System, "fairlead-controller")
+		ask(false, verb, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "other")
 	}
 	for _, verb := range []string{"create", "update", "patch", "delete", "deletecollection"} {
 		ask(false, verb, "fairlead.dev", "clusterpullsecrets", "", "one")
