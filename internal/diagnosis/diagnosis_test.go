@@ -61,3 +61,33 @@ func TestNotesOfOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestPodsMadeAnew: what is proposed fits who owns the pod.
+func TestPodsMadeAnew(t *testing.T) {
+	t.Parallel()
+	var patched diagnosis.Evidence
+	for _, r := range diagnosistest.Rows() {
+		if r.Want == diagnosis.PatchedAfter {
+			patched = r.Evidence
+		}
+	}
+	for owner, want := range map[string]string{
+		"deployment/web": "kubectl -n shop rollout restart deployment/web",
+		"daemonset/web":  "kubectl -n shop rollout restart daemonset/web",
+		"job/web":        "kubectl -n shop delete pod web",
+		"replicaset/web": "kubectl -n shop delete pod web",
+		// The list is a copy of the account's, which must be made anew.
+		"": `kubectl -n shop get pod web -o json | kubectl patch --local -f - --type json -p '[{"op":"remove","path":"/spec/imagePullSecrets"}]' -o json | kubectl replace --force -f -`,
+	} {
+		e := patched
+		pod := *e.Pod
+		pod.Owner, e.Pod = owner, &pod
+		var lines []string
+		for _, s := range diagnosis.Diagnose(e).Verdicts[0].Fix {
+			lines = append(lines, s.Run...)
+		}
+		if !slices.Contains(lines, want) {
+			t.Errorf("%q: %q, want %s", owner, lines, want)
+		}
+	}
+}

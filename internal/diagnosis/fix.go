@@ -165,14 +165,26 @@ func (v *view) recreate() Step {
 		return Step{}
 	case p.Template:
 		return Step{Say: "Apply the workload again."}
-	case p.Owner != "":
+	case restarts(p.Owner):
 		return Step{"Make its pods anew, since a pod's list cannot change:", []string{"kubectl" + v.on() + " rollout restart " + quote(p.Owner)}}
 	case p.Name == "":
 		return Step{Say: "Make the pod anew: its list cannot change."}
+	case p.Owner != "":
+		return Step{"Delete the pod, whose list cannot change; " + p.Owner + " makes it anew:", []string{"kubectl" + v.on() + " delete pod " + quote(p.Name)}}
+	}
+	without := ""
+	if len(p.PullSecrets) > 0 && !v.ownList() { // a list that is there is not copied again
+		without = ` | kubectl patch --local -f - --type json -p '[{"op":"remove","path":"/spec/imagePullSecrets"}]' -o json`
 	}
 	return Step{"Make the pod anew, since a pod's list cannot change:", []string{
-		fmt.Sprintf("kubectl%s get pod %s -o json | kubectl replace --force -f -", v.on(), quote(p.Name)),
+		fmt.Sprintf("kubectl%s get pod %s -o json%s | kubectl replace --force -f -", v.on(), quote(p.Name), without),
 	}}
+}
+
+// restarts says that kubectl rollout restart knows the kind of a workload.
+func restarts(owner string) bool {
+	kind, _, _ := strings.Cut(owner, "/")
+	return slices.Contains([]string{"deployment", "statefulset", "daemonset"}, kind)
 }
 
 // heals says that nothing more is needed.
