@@ -2,6 +2,7 @@ package install_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"fairlead.dev/fairlead/test/cluster/harness"
@@ -24,7 +25,7 @@ func TestWebhookInAPod(t *testing.T) {
 	})
 	const name = "instant"
 	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found") })
-	// The account is made here, too: a pod needs one, and this one has no list.
+	// The account is made here, too: a pod needs one, and it is not waited for.
 	s.ns.Input(fmt.Sprintf(`apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s}
@@ -40,10 +41,15 @@ spec:
   hostNetwork: true
   terminationGracePeriodSeconds: 1
   containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
-`, name, image), "create", "-f", "-")
+`, name, image), "apply", "-f", "-")
 	s.ns.Kubectl("wait", "pod/app", "-n", name, "--for=condition=Ready", "--timeout=90s")
 	if got := s.ns.Kubectl("get", "pod", "app", "-n", name, "-o", "jsonpath={.spec.imagePullSecrets[*].name}"); got != "fairlead-pull" {
 		t.Errorf("the pod names %q", got)
+	}
+
+	asked := `apiserver_admission_webhook_request_total{code="200",name="pods.fairlead.dev"`
+	if all := s.ns.Kubectl("get", "--raw", "/metrics"); !strings.Contains(all, asked) {
+		t.Errorf("the API server did not reach the webhook: it has no %s", asked)
 	}
 
 	// The same attach leaves the authority where it is.
