@@ -2,7 +2,6 @@ package install_test
 
 import (
 	"fmt"
-
 	"strings"
 	"testing"
 	"time"
