@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -50,7 +51,7 @@ func (a *Authority) Issue(t testing.TB, certFile, keyFile string, names ...strin
 	t.Helper()
 	template := certificate("127.0.0.1")
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.DNSNames = append(names, "localhost")
+	template.DNSNames = slices.Concat(names, []string{"localhost"})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	key := newKey(t)
