@@ -144,8 +144,11 @@ func (r *running) start() {
 func (r *running) works() {
 	r.t.Helper()
 	until(r.t, "it works", func() error {
-		if n := strings.Count(r.log.String(), `"msg":"Starting workers"`); n < 2*r.starts {
-			return fmt.Errorf("%d of %d parts do", n, 2*r.starts)
+		all := strings.Split(r.log.String(), `"msg":"controller starts"`)
+		for _, part := range []string{"namespace", "policy"} {
+			if len(all) <= r.starts || !strings.Contains(all[r.starts], `"msg":"Starting workers","controller":"`+part+`"`) {
+				return fmt.Errorf("%s does not, after %d starts of %d", part, len(all)-1, r.starts)
+			}
 		}
 		return nil
 	})
