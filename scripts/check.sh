@@ -38,16 +38,18 @@ scripts() {
 
 # What is made of api/v1alpha1 must be what is committed.
 generated() {
-	local dir
+	local dir bad=0
 	dir=$(mktemp -d) || return 1
-	"$tools/controller-gen" object paths=./api/v1alpha1/... output:object:dir="$dir" &&
-		"$tools/controller-gen" crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir="$dir/crds" &&
-		diff -r -x Kustomization "$dir/crds" deploy/crds && diff "$dir/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go || {
-		printf 'run make generate\n'
-		rm -rf "$dir"
-		return 1
-	}
+	if "$tools/controller-gen" object paths=./api/v1alpha1/... output:object:dir="$dir" &&
+		"$tools/controller-gen" crd:crdVersions=v1 paths=./api/v1alpha1/... output:crd:dir="$dir/crds"; then
+		diff -r -x Kustomization "$dir/crds" deploy/crds || bad=1
+		diff "$dir/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go || bad=1
+	else
+		bad=1
+	fi
 	rm -rf "$dir"
+	[ "$bad" = 0 ] || printf 'run make generate\n'
+	return "$bad"
 }
 
 step format formatted

@@ -412,6 +412,7 @@ func TestFlags(t *testing.T) {
 		"--webhook-listen :9443":                    "webhook-listen needs one of webhook-service and webhook-url",
 		"--webhook-service x":                       "need webhook-listen",
 		"--webhook-listen 9443 --webhook-service x": "is no address such as :9443",
+
 		"--webhook-listen :9443 --webhook-url http://127.0.0.1:1/mutate-pods": "give https://HOST:PORT/mutate-pods",
 		"--webhook-listen :9443 --webhook-url https://127.0.0.1:1":            "give https://HOST:PORT/mutate-pods",
 		"--webhook-listen :9443 --webhook-service x --webhook-url https://a/": "needs one of",
