@@ -18,6 +18,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -102,6 +104,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := errors.Join(k.watchNamespaces(mgr), k.watchPolicies(mgr), k.watchPods(ctx, mgr), k.serveWebhook(mgr)); err != nil {
 		return err
 	}
+	if err := k.prefill(ctx, mgr); err != nil {
+		return err
+	}
 	registerMetrics()
 	o.Log.Info("controller starts", "namespace", o.Cluster.Namespace, "secretNames", o.SecretNames)
 	return mgr.Start(ctx)
@@ -135,6 +140,7 @@ func (o *Options) check() error {
 
 // manager has the cache of all that is no secret.
 func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, error) {
+	warm := true // who waits to lead has its caches filled, and takes over at once
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: k.scheme, Logger: log,
 		LeaderElection: k.o.LeaderElect, LeaderElectionID: "fairlead-controller",
@@ -143,6 +149,7 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 		HealthProbeBindAddress: address(k.o.HealthListen),
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 		Cache:                  cache.Options{DefaultTransform: slim},
+		Controller:             config.Controller{EnableWarmup: &warm},
 	})
 	if err != nil {
 		return nil, err
@@ -153,6 +160,9 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
 		all := append(slices.Collect(maps.Values(k.named)), mgr.GetCache(), k.own)
+		if k.early.pods != nil {
+			all = append(all, k.early.pods)
+		}
 		for _, c := range all {
 			if !c.WaitForCacheSync(ctx) {
 				return errors.New("the caches are not filled yet")
@@ -192,6 +202,33 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 			return fmt.Errorf("watch secrets of the name %s: %w", name, err)
 		}
 		k.named[name] = c
+	}
+	return nil
+}
+
+// prefill says what the caches hold before they start: a replica is ready when
+// they have all of it. Error: a kind that the cluster does not have.
+func (k *keeper) prefill(ctx context.Context, mgr manager.Manager) error {
+	of := map[cache.Cache][]client.Object{
+		mgr.GetCache(): {&corev1.Namespace{}, &corev1.ServiceAccount{}, &v1alpha1.ClusterPullSecret{}, &v1alpha1.PullSecret{}},
+		k.own:          {&corev1.Secret{}},
+	}
+	for _, c := range k.named {
+		of[c] = []client.Object{&corev1.Secret{}}
+	}
+	if k.early.pods != nil {
+		of[k.early.pods] = []client.Object{&corev1.Pod{}}
+	}
+	for c, objects := range of {
+		for _, o := range objects {
+			_, err := c.GetInformer(ctx, o, cache.BlockUntilSynced(false))
+			if meta.IsNoMatchError(err) {
+				return fmt.Errorf("the cluster lacks Fairlead's kinds: apply deploy/crds, or let fairlead cluster attach do it: %w", err)
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func TestUninstall(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 2)
 	s.idle()
 	s.ns.Kubectl("create", "namespace", "before")
-	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "before", "--wait=false") })
+	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "before") }) // the next test lists all that is there
 	s.until("its account", func() error {
 		if s.missing("serviceaccount", "default", "before") {
 			return fmt.Errorf("there is none")
@@ -361,6 +361,15 @@ spec: {registries: [{host: docker.io, secret: {name: hub}}]}
 	}
 	s.ns.Kubectl("delete", "namespace", "fairlead-system")
 	s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev")
+}
+
+// TestNoKinds: a controller in a cluster without its kinds says so and ends.
+func TestNoKinds(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 0)
+	r := s.run(1, "controller", "--kubeconfig", s.c.Kubeconfig)
+	if !strings.Contains(r.Stderr, "the cluster lacks Fairlead's kinds: apply deploy/crds, or let fairlead cluster attach do it") {
+		t.Errorf("it says %s", r.Stderr)
+	}
 }
 
 // TestInstallTakesOver: secrets that were placed without the controller become

@@ -23,33 +23,26 @@ func TestWebhookInAPod(t *testing.T) {
 		}
 		return nil
 	})
-	const name = "instant"
-	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found") })
-	// The account is made here, too: a pod needs one, and it is not waited for.
-	s.ns.Input(fmt.Sprintf(`apiVersion: v1
-kind: Namespace
-metadata: {name: %[1]s}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: default, namespace: %[1]s}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: app, namespace: %[1]s}
-spec:
-  hostNetwork: true
-  terminationGracePeriodSeconds: 1
-  containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
-`, name, image), "apply", "-f", "-")
-	s.ns.Kubectl("wait", "pod/app", "-n", name, "--for=condition=Ready", "--timeout=90s")
-	if got := s.ns.Kubectl("get", "pod", "app", "-n", name, "-o", "jsonpath={.spec.imagePullSecrets[*].name}"); got != "fairlead-pull" {
-		t.Errorf("the pod names %q", got)
-	}
-
+	// The API server takes a moment to use what it was told.
 	asked := `apiserver_admission_webhook_request_total{code="200",name="pods.fairlead.dev"`
-	if all := s.ns.Kubectl("get", "--raw", "/metrics"); !strings.Contains(all, asked) {
-		t.Errorf("the API server did not reach the webhook: it has no %s", asked)
+	s.until("the API server asks the webhook", func() error {
+		if r := s.kubectl(harness.Pod("asks", image), "create", "--dry-run=server", "-n", s.ns.Name, "-f", "-"); r.Code != 0 {
+			return fmt.Errorf("%s", r.Stderr)
+		}
+		if all := s.ns.Kubectl("get", "--raw", "/metrics"); !strings.Contains(all, asked) {
+			return fmt.Errorf("it has no %s", asked)
+		}
+		return nil
+	})
+	const name = "instant"
+	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--ignore-not-found") })
+	s.ns.Input("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n---\n"+
+		strings.Replace(deployment("app", image, 3), "metadata: {", "metadata: {namespace: "+name+", ", 1), "apply", "-f", "-")
+	if r := s.kubectl("", "rollout", "status", "deployment/app", "-n", name, "--timeout=90s"); r.Code != 0 {
+		t.Fatalf("it does not run: %s\n%s", r.Stderr, s.kubectl("", "describe", "pods", "-n", name).Stdout)
+	}
+	if got := s.ns.Kubectl("get", "pods", "-n", name, "-o", "jsonpath={.items[*].spec.imagePullSecrets[*].name}"); got != "fairlead-pull fairlead-pull fairlead-pull" {
+		t.Errorf("the pods name %q", got)
 	}
 
 	// The same attach leaves the authority where it is.
@@ -58,5 +51,4 @@ spec:
 	if got := s.ns.Kubectl("get", "mutatingwebhookconfiguration", "fairlead-pull-secrets", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); got != before {
 		t.Error("the same attach took the webhook's authority away")
 	}
-	s.ns.Kubectl("delete", "namespace", name)
 }
