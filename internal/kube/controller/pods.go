@@ -57,7 +57,8 @@ type earlyPods struct {
 }
 
 // round is what was done to an owner's pods: since when, how many were
-// deleted, and when the youngest of that moment was made.
+// deleted, and when the youngest of that moment was made. Kubernetes tells that
+// in whole seconds: what comes back in the same one is deleted once more.
 type round struct {
 	at       time.Time
 	deleted  int

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -267,6 +268,7 @@ func TestCameBack(t *testing.T) {
 	s.workloads(ns, "theirs") // their own list, and the account's as it was
 	web := s.pods(ns, "web", 2)
 	s.stuck(web...)
+	time.Sleep(time.Second) // what comes back in the second of their making counts as one of them
 	r := s.start()
 	s.policy("  recreatePods: Stuck\n")
 	for _, p := range web {
