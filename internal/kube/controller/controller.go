@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -64,6 +63,7 @@ type keeper struct {
 	o       Options
 	scheme  *runtime.Scheme
 	client  client.Client // writes, and reads policies, namespaces and accounts from the cache
+	main    cache.Cache   // policies, namespaces and accounts
 	own     cache.Cache   // secrets of the controller's namespace
 	named   map[string]cache.Cache
 	events  events.EventRecorder
@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := errors.Join(k.watchNamespaces(mgr), k.watchPolicies(mgr), k.watchPods(ctx, mgr), k.serveWebhook(mgr)); err != nil {
 		return err
 	}
-	if err := k.prefill(ctx, mgr); err != nil {
+	if err := k.prefill(ctx); err != nil {
 		return err
 	}
 	registerMetrics()
@@ -154,21 +154,12 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 	if err != nil {
 		return nil, err
 	}
-	k.client = mgr.GetClient()
+	k.client, k.main = mgr.GetClient(), mgr.GetCache()
 	k.events = mgr.GetEventRecorder("fairlead")
 	synced := func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		all := append(slices.Collect(maps.Values(k.named)), mgr.GetCache(), k.own)
-		if k.early.pods != nil {
-			all = append(all, k.early.pods)
-		}
-		for _, c := range all {
-			if !c.WaitForCacheSync(ctx) {
-				return errors.New("the caches are not filled yet")
-			}
-		}
-		return nil
+		return k.filled(ctx)
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", synced))
 }
@@ -206,12 +197,11 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 	return nil
 }
 
-// prefill says what the caches hold before they start: a replica is ready when
-// they have all of it. Error: a kind that the cluster does not have.
-func (k *keeper) prefill(ctx context.Context, mgr manager.Manager) error {
+// caches are what each has.
+func (k *keeper) caches() map[cache.Cache][]client.Object {
 	of := map[cache.Cache][]client.Object{
-		mgr.GetCache(): {&corev1.Namespace{}, &corev1.ServiceAccount{}, &v1alpha1.ClusterPullSecret{}, &v1alpha1.PullSecret{}},
-		k.own:          {&corev1.Secret{}},
+		k.main: {&corev1.Namespace{}, &corev1.ServiceAccount{}, &v1alpha1.ClusterPullSecret{}, &v1alpha1.PullSecret{}},
+		k.own:  {&corev1.Secret{}},
 	}
 	for _, c := range k.named {
 		of[c] = []client.Object{&corev1.Secret{}}
@@ -219,7 +209,13 @@ func (k *keeper) prefill(ctx context.Context, mgr manager.Manager) error {
 	if k.early.pods != nil {
 		of[k.early.pods] = []client.Object{&corev1.Pod{}}
 	}
-	for c, objects := range of {
+	return of
+}
+
+// prefill says what the caches hold before they start, so that filled is about
+// all of it. Error: a kind that the cluster does not have.
+func (k *keeper) prefill(ctx context.Context) error {
+	for c, objects := range k.caches() {
 		for _, o := range objects {
 			_, err := c.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 			if meta.IsNoMatchError(err) {
@@ -228,6 +224,16 @@ func (k *keeper) prefill(ctx context.Context, mgr manager.Manager) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// filled waits until the caches have all that there is, or ctx ends.
+func (k *keeper) filled(ctx context.Context) error {
+	for c := range k.caches() {
+		if !c.WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
 		}
 	}
 	return nil

@@ -13,14 +13,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/kube/controller/admission"
 	"fairlead.dev/fairlead/internal/pullplan"
 )
@@ -77,7 +74,6 @@ const (
 // hook is the webhook of one replica. All replicas serve.
 type hook struct {
 	k     *keeper
-	cache cache.Cache
 	api   client.Reader // not the cache
 	names []string
 	nudge chan struct{} // something about the certificate changed
@@ -91,7 +87,7 @@ func (k *keeper) serveWebhook(mgr manager.Manager) error {
 		return nil
 	}
 	h := &hook{
-		k: k, cache: mgr.GetCache(), api: mgr.GetAPIReader(), names: k.o.Webhook.names(k.o.Cluster.Namespace),
+		k: k, api: mgr.GetAPIReader(), names: k.o.Webhook.names(k.o.Cluster.Namespace),
 		nudge: make(chan struct{}, 1),
 	}
 	ready := func(*http.Request) error {
@@ -108,7 +104,7 @@ func (h *hook) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
 func (h *hook) Start(ctx context.Context) error {
-	if err := h.warm(ctx); err != nil {
+	if err := h.k.filled(ctx); err != nil {
 		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", h.k.o.Webhook.Listen)
@@ -150,26 +146,6 @@ func (h *hook) Start(ctx context.Context) error {
 	last, end := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer end()
 	return server.Shutdown(last)
-}
-
-// warm waits until the caches have what decisions need: in a replica that does
-// not lead nobody else asks them for it.
-func (h *hook) warm(ctx context.Context) error {
-	main := []client.Object{&corev1.Namespace{}, &corev1.ServiceAccount{}, &v1alpha1.ClusterPullSecret{}, &v1alpha1.PullSecret{}}
-	for _, o := range main {
-		if _, err := h.cache.GetInformer(ctx, o); err != nil {
-			return err
-		}
-	}
-	if _, err := h.k.own.GetInformer(ctx, &corev1.Secret{}); err != nil {
-		return err
-	}
-	for _, c := range h.k.named {
-		if _, err := c.GetInformer(ctx, &corev1.Secret{}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // add decides about one pod.

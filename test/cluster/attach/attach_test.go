@@ -19,7 +19,7 @@ func TestAttachPulls(t *testing.T) {
 	}
 	s.attach(0)
 	for name, image := range images {
-		s.ns.Input(deployment(name, image, 3), "apply", "-n", "default", "-f", "-")
+		s.ns.Input(harness.Deployment(name, image, 3), "apply", "-n", "default", "-f", "-")
 	}
 	for name := range images {
 		s.ns.Kubectl("rollout", "status", "deployment/"+name, "-n", "default", "--timeout=90s")
@@ -32,7 +32,7 @@ func TestAttachPulls(t *testing.T) {
 	var made struct{ Name string }
 	s.regional.Manage(t, "POST", "namespaces", map[string]string{"name": "acme-later", "account": "acme"}, &made)
 	later := harness.Operator(s.regional).Push(t, "acme-later/app:v1", s.c.App(t, t.Name()+"later"))
-	s.ns.Input(deployment("later", later, 1), "apply", "-n", "default", "-f", "-")
+	s.ns.Input(harness.Deployment("later", later, 1), "apply", "-n", "default", "-f", "-")
 	s.ns.Kubectl("rollout", "status", "deployment/later", "-n", "default", "--timeout=90s")
 
 	// kube-system has the secret for who names it.
@@ -43,7 +43,7 @@ func TestAttachPulls(t *testing.T) {
 	// Another namespace has nothing.
 	s.ns.Apply(harness.Pod("lost", later))
 	s.ns.Waiting("lost", "ErrImagePull", "ImagePullBackOff")
-	if r := s.run(1, "why", "pod/lost"); !strings.Contains(r.Stdout, "wants a credential for acme-later/app, and the pod has none") {
+	if r := s.ns.Fairlead(1, "why", "pod/lost"); !strings.Contains(r.Stdout, "wants a credential for acme-later/app, and the pod has none") {
 		t.Errorf("why says %+v", r)
 	}
 
@@ -55,10 +55,10 @@ func TestAttachPulls(t *testing.T) {
 	s.refused("foreign")
 
 	// A copy of the secret outlives the detach; the token in it does not.
-	s.run(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
+	s.ns.Fairlead(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
 	s.ns.Apply(harness.Pod("before", later, "fairlead-pull"))
 	s.ns.Running("before")
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	fresh := harness.Operator(s.regional).Push(t, "acme-later/app:v2", s.c.App(t, t.Name()+"fresh"))
 	s.ns.Apply(harness.Pod("after", fresh, "fairlead-pull"))
 	s.ns.Waiting("after", "ErrImagePull", "ImagePullBackOff")
@@ -121,7 +121,7 @@ func TestAttachPlaces(t *testing.T) {
 
 	// Detach takes away its own, and leaves others'.
 	s.ns.Kubectl("create", "secret", "generic", "theirs", "-n", "default", "--from-literal=a=b")
-	r := s.run(0, "cluster", "detach", "prod", "--force")
+	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if got := s.list("default"); got != "theirs" {
 		t.Errorf("after detach the list is %q\n%s", got, r.Stdout)
 	}
@@ -135,7 +135,7 @@ func TestAttachPlaces(t *testing.T) {
 	if s.active(s.regional)+s.active(s.global) != 0 {
 		t.Error("after detach there are active tokens")
 	}
-	if r := s.run(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
+	if r := s.ns.Fairlead(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
 		t.Errorf("detach again says %+v", r)
 	}
 
@@ -144,7 +144,7 @@ func TestAttachPlaces(t *testing.T) {
 	if len(s.tokens(s.regional, "prod")) != 2 || s.active(s.regional) != 1 {
 		t.Errorf("attached anew it has %+v", s.tokens(s.regional, "prod"))
 	}
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 }
 
 // TestAttachRepairs: what was changed or deleted is as it was, with the same
@@ -153,13 +153,13 @@ func TestAttachRepairs(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
 	s.attach(0)
 	data := s.secret("default", `{.data.\.dockerconfigjson}`)
-	if r := s.run(0, "cluster", "show", "prod"); strings.Count(r.Stdout, " none\n") != 2 || !strings.Contains(r.Stdout, "default/fairlead-pull") || strings.Contains(r.Stdout, "no entry") {
+	if r := s.ns.Fairlead(0, "cluster", "show", "prod"); strings.Count(r.Stdout, " none\n") != 2 || !strings.Contains(r.Stdout, "default/fairlead-pull") || strings.Contains(r.Stdout, "no entry") {
 		t.Errorf("show says\n%s", r.Stdout)
 	}
 	s.ns.Kubectl("patch", "secret", "fairlead-pull", "-n", "default", "-p", `{"data":{".dockerconfigjson":"e30="}}`)
 	s.ns.Kubectl("patch", "serviceaccount", "default", "-n", "default", "--type=merge", "-p", `{"imagePullSecrets":[{"name":"theirs"}]}`)
 	s.ns.Kubectl("delete", "secret", "fairlead-pull", "-n", "kube-system")
-	r := s.run(0, "cluster", "show", "prod", "-o", "json")
+	r := s.ns.Fairlead(0, "cluster", "show", "prod", "-o", "json")
 	for _, want := range []string{"it has no entry for " + s.global.Host, "does not name it", "there is no secret", `"present": false`} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("show says\n%s\nwant %q", r.Stdout, want)
@@ -181,14 +181,14 @@ func TestAttachRepairs(t *testing.T) {
 	// A token that somebody revoked is replaced.
 	id := s.tokens(s.regional, "prod")[0].ID
 	s.regional.Manage(t, "DELETE", "tokens/"+id, nil, nil)
-	if r := s.run(0, "cluster", "show", "prod"); !strings.Contains(r.Stdout, "its token "+id+" is none that") {
+	if r := s.ns.Fairlead(0, "cluster", "show", "prod"); !strings.Contains(r.Stdout, "its token "+id+" is none that") {
 		t.Errorf("show says of a revoked token\n%s", r.Stdout)
 	}
 	s.attach(0)
 	if s.active(s.regional) != 1 || s.secret("default", `{.data.\.dockerconfigjson}`) == data {
 		t.Error("the revoked token was not replaced")
 	}
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 }
 
 // TestAttachRefuses: names that something else has, and who is not signed in.
@@ -205,23 +205,23 @@ func TestAttachRefuses(t *testing.T) {
 	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || s.active(s.regional) != 1 || !s.missing("default") {
 		t.Errorf("the name of another cluster: %+v, %d tokens", r, s.active(s.regional))
 	}
-	if r := s.run(0, "cluster", "list", "-o", "name"); r.Stdout != "prod\n" {
+	if r := s.ns.Fairlead(0, "cluster", "list", "-o", "name"); r.Stdout != "prod\n" {
 		t.Errorf("list says %+v", r)
 	}
 	// It is lost: the registry's side ends it.
-	if r := s.run(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.regional.URL, "--force"); !strings.Contains(r.Stdout, "is revoked") || s.active(s.regional) != 0 {
+	if r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.regional.URL, "--force"); !strings.Contains(r.Stdout, "is revoked") || s.active(s.regional) != 0 {
 		t.Errorf("a lost cluster: %+v", r)
 	}
 	s.attach(0)
-	if r := s.run(5, "cluster", "attach", "test", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
+	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
-	if r := s.run(0, "cluster", "list"); !strings.Contains(r.Stdout, s.regional.URL+", "+s.global.URL) && !strings.Contains(r.Stdout, s.global.URL+", "+s.regional.URL) {
+	if r := s.ns.Fairlead(0, "cluster", "list"); !strings.Contains(r.Stdout, s.regional.URL+", "+s.global.URL) && !strings.Contains(r.Stdout, s.global.URL+", "+s.regional.URL) {
 		t.Errorf("list says %s", r.Stdout)
 	}
 	// A copy of its secret in another namespace stays, and is said.
-	s.run(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
-	if r := s.run(0, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "The secret "+s.ns.Name+"/fairlead-pull stays: attach did not make it") || s.missing(s.ns.Name) {
+	s.ns.Fairlead(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
+	if r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "The secret "+s.ns.Name+"/fairlead-pull stays: attach did not make it") || s.missing(s.ns.Name) {
 		t.Errorf("with a copy: %+v", r)
 	}
 
@@ -247,7 +247,7 @@ func TestAttachDryRun(t *testing.T) {
 	if !s.missing("default") || s.list("default") != "theirs" || len(s.tokens(s.regional, "prod")) != 0 {
 		t.Fatal("the dry run changed something")
 	}
-	if got := s.kubectl(r.Stdout, "apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-", "-o", "name"); got.Stdout != "secret/fairlead-pull\nserviceaccount/default\nsecret/fairlead-pull\n" {
+	if got := s.ns.Try(r.Stdout, "apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-", "-o", "name"); got.Stdout != "secret/fairlead-pull\nserviceaccount/default\nsecret/fairlead-pull\n" {
 		t.Errorf("kubectl says %+v of\n%s", got, r.Stdout)
 	}
 	if strings.Contains(r.Stdout, "flt_") || !strings.Contains(r.Stdout, "- name: theirs\n  - name: fairlead-pull\n") {
@@ -269,14 +269,14 @@ func TestDetachPartly(t *testing.T) {
 	front, faults := harness.StartFairleadFaults(t)
 	front.Account(t, "acme", "acme-web")
 	s.signIn(front, "acme", "")
-	s.run(0, "cluster", "attach", "prod", "--registry", s.regional.URL, "--registry", front.URL, "--without-controller", "--allow-loopback")
+	s.ns.Fairlead(0, "cluster", "attach", "prod", "--registry", s.regional.URL, "--registry", front.URL, "--without-controller", "--allow-loopback")
 	undo := faults.Fail(harness.Fault{Method: "DELETE", Path: "/api/v1/tokens/", Status: 503, Body: `{"title":"away","status":503}`})
-	r := s.run(1, "cluster", "detach", "prod", "--force")
+	r := s.ns.Fairlead(1, "cluster", "detach", "prod", "--force")
 	if s.active(s.regional) != 0 || !s.missing("default") || s.missing("kube-system") || !strings.Contains(r.Stderr, front.URL) {
 		t.Errorf("half of it: %+v", r)
 	}
 	undo()
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if s.active(front) != 0 || !s.missing("kube-system") {
 		t.Error("the rest is not done")
 	}
@@ -296,5 +296,5 @@ func TestAttachAtOnce(t *testing.T) {
 	if n := len(s.tokens(s.regional, "prod")); n != 1 || s.list("default") != "fairlead-pull" {
 		t.Errorf("there are %d tokens, and the list is %q", n, s.list("default"))
 	}
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 }

@@ -4,9 +4,7 @@
 package attach_test
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,20 +54,10 @@ func (s *site) runAt(home, stdin string, args ...string) harness.Result {
 	return s.ns.Run(stdin, "env", append([]string{"XDG_CONFIG_HOME=" + home, harness.FairleadBinary()}, args...)...)
 }
 
-// run runs fairlead, which must end with this exit code, and show no token.
-func (s *site) run(code int, args ...string) harness.Result {
-	s.t.Helper()
-	r := s.runAt("", "", args...)
-	if r.Code != code || strings.Contains(r.Stdout+r.Stderr, "flt_") {
-		s.t.Fatalf("fairlead %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), r.Code, code, r.Stdout, r.Stderr)
-	}
-	return r
-}
-
 // attach attaches as prod to both registries, and says more flags.
 func (s *site) attach(code int, flags ...string) harness.Result {
 	s.t.Helper()
-	return s.run(code, append([]string{"cluster", "attach", "prod", "--registry", s.regional.URL, "--registry", s.global.URL, "--without-controller", "--allow-loopback"}, flags...)...)
+	return s.ns.Fairlead(code, append([]string{"cluster", "attach", "prod", "--registry", s.regional.URL, "--registry", s.global.URL, "--without-controller", "--allow-loopback"}, flags...)...)
 }
 
 // clean begins and ends a test without anything of attach.
@@ -126,26 +114,4 @@ func (s *site) active(r *harness.Fairlead) int {
 		}
 	}
 	return n
-}
-
-func deployment(name, image string, replicas int) string {
-	return fmt.Sprintf(`apiVersion: apps/v1
-kind: Deployment
-metadata: {name: %[1]s}
-spec:
-  replicas: %[3]d
-  selector: {matchLabels: {app: %[1]s}}
-  template:
-    metadata: {labels: {app: %[1]s}}
-    spec:
-      hostNetwork: true
-      terminationGracePeriodSeconds: 1
-      containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
-`, name, image, replicas)
-}
-
-// kubectl runs kubectl, whatever comes of it.
-func (s *site) kubectl(stdin string, args ...string) harness.Result {
-	s.t.Helper()
-	return s.ns.Run(stdin, filepath.Join(s.c.Bin, "kubectl"), args...)
 }

@@ -26,18 +26,18 @@ func TestAttachPlainHTTP(t *testing.T) {
 		t.Fatalf("login: %+v", r)
 	}
 	attach := []string{"cluster", "attach", "prod", "--registry", at.URL, "--without-controller"}
-	if r := s.run(2, attach...); !strings.Contains(r.Stderr, at.URL+" is plain http: whoever listens on the way") || len(s.tokens(at, "prod")) != 0 {
+	if r := s.ns.Fairlead(2, attach...); !strings.Contains(r.Stderr, at.URL+" is plain http: whoever listens on the way") || len(s.tokens(at, "prod")) != 0 {
 		t.Errorf("without a word: %+v", r)
 	}
-	r := s.run(0, append(attach, "--insecure-http")...)
+	r := s.ns.Fairlead(0, append(attach, "--insecure-http")...)
 	if !strings.Contains(r.Stdout, "# /etc/containerd/certs.d/"+at.Host+"/hosts.toml\nserver = \""+at.URL+"\"\n") {
 		t.Errorf("it says\n%s", r.Stdout)
 	}
 	c.Route(t, at.Host, at.URL, "") // what was printed
 	image := harness.Operator(at).Push(t, "acme-web/app:v1", c.App(t, t.Name()))
-	s.ns.Input(deployment("plain", image, 1), "apply", "-n", "default", "-f", "-")
+	s.ns.Input(harness.Deployment("plain", image, 1), "apply", "-n", "default", "-f", "-")
 	s.ns.Kubectl("rollout", "status", "deployment/plain", "-n", "default", "--timeout=90s")
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 }
 
 // startOutside runs a Fairlead that is reached by an address that is not
@@ -88,7 +88,7 @@ func TestAttachPrivateCA(t *testing.T) {
 	if r := s.runAt("", token.Value, "login", at.URL, "--token-stdin", "--ca-file", ca); r.Code != 0 {
 		t.Fatalf("login: %+v", r)
 	}
-	r := s.run(0, "cluster", "attach", "prod", "--registry", at.URL, "--without-controller", "--allow-loopback")
+	r := s.ns.Fairlead(0, "cluster", "attach", "prod", "--registry", at.URL, "--without-controller", "--allow-loopback")
 	for _, want := range []string{"  ca = \"/etc/containerd/certs.d/" + at.Host + "/ca.crt\"\n", "-----BEGIN CERTIFICATE-----", "/etc/containers/certs.d/" + at.Host + "/ca.crt"} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("it says\n%s\nwant %q", r.Stdout, want)
@@ -98,7 +98,7 @@ func TestAttachPrivateCA(t *testing.T) {
 	operator := harness.Operator(at)
 	operator.CA = ca
 	image := operator.Push(t, "acme-web/app:v1", c.App(t, t.Name()))
-	s.ns.Input(deployment("private", image, 1), "apply", "-n", "default", "-f", "-")
+	s.ns.Input(harness.Deployment("private", image, 1), "apply", "-n", "default", "-f", "-")
 	s.ns.Kubectl("rollout", "status", "deployment/private", "-n", "default", "--timeout=90s")
-	s.run(0, "cluster", "detach", "prod", "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 }

@@ -36,7 +36,7 @@ func TestNotOurs(t *testing.T) {
 // event waits for one about an object.
 func (r *running) event(namespace, object, reason, text string) {
 	r.t.Helper()
-	until(r.t, "the event "+reason, func() error {
+	harness.Until(r.t, "the event "+reason, func() error {
 		var all corev1.EventList
 		if err := r.api.List(r.t.Context(), &all, client.InNamespace(namespace)); err != nil {
 			return err
@@ -168,7 +168,7 @@ func TestImmutable(t *testing.T) {
 		t.Error("it was made anew without need")
 	}
 	r.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: hub, annotations: {fairlead.dev/namespaces: '*'}}\ntype: kubernetes.io/basic-auth\nstringData: {username: robot, password: changed}\n")
-	until(t, "the change", func() error {
+	harness.Until(t, "the change", func() error {
 		if s := r.pull(ns); s == nil || password(s, "registry.example") != "changed" {
 			return fmt.Errorf("%v", s)
 		}
@@ -210,7 +210,7 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 	}
 	r.Kubectl("patch", "validatingadmissionpolicy", rule, "--type=json", "-p",
 		fmt.Sprintf(`[{"op":"replace","path":"/spec/validations/0/expression","value":"object.metadata.name != '%s' || object.metadata.namespace != '%s'"}]`, r.secret, ruled))
-	until(t, "the rule", func() error {
+	harness.Until(t, "the rule", func() error {
 		err := r.try(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\n", r.secret, ruled))
 		if err != nil && strings.Contains(err.Error(), "no pull secrets here") {
 			return nil
@@ -263,14 +263,14 @@ func TestTerminating(t *testing.T) {
 	}
 	t.Cleanup(let)
 	r.remove(&corev1.Namespace{ObjectMeta: named("", ns)})
-	until(t, "the secret goes", func() error {
+	harness.Until(t, "the secret goes", func() error {
 		if r.pull(ns) != nil {
 			return fmt.Errorf("it is there")
 		}
 		return nil
 	})
 	r.has(stays, "registry.example", r.secret)
-	until(t, "the count", func() error {
+	harness.Until(t, "the count", func() error {
 		if r.read(p); p.Status.Namespaces != 1 || p.Status.Failing != 0 {
 			return fmt.Errorf("%+v", p.Status)
 		}

@@ -34,7 +34,7 @@ func (r *running) later(d time.Duration) {
 // turns waits for another password than the one before, and gives it.
 func (r *running) turns(namespace, key, before string) (s *corev1.Secret, now string) {
 	r.t.Helper()
-	until(r.t, "another token", func() error {
+	harness.Until(r.t, "another token", func() error {
 		if s = r.pull(namespace); s == nil {
 			return errors.New("there is no secret")
 		}
@@ -135,7 +135,7 @@ func TestRotation(t *testing.T) {
 		t.Error("the recovery made another secret")
 	}
 	r.condition(p, "CredentialsReady", "Ready")
-	until(t, "the metric", func() error {
+	harness.Until(t, "the metric", func() error {
 		if got := r.metric(failing); got != "0" {
 			return errors.New(got)
 		}
@@ -285,7 +285,7 @@ func TestLostState(t *testing.T) {
 		t.Helper()
 		was := r.state()
 		r.remove(secretOf(r.Name, was))
-		until(t, "the state", func() error {
+		harness.Until(t, "the state", func() error {
 			if !slices.Contains(r.states(), was) {
 				return errors.New("it is not there")
 			}
@@ -306,7 +306,7 @@ func TestLostState(t *testing.T) {
 	}
 	r.remove(p)
 	r.gone(ns, "")
-	until(t, "the state goes", func() error {
+	harness.Until(t, "the state goes", func() error {
 		if names := r.states(); len(names) > 0 {
 			return fmt.Errorf("%v", names)
 		}
@@ -335,7 +335,7 @@ func TestMalformedFairleadSources(t *testing.T) {
 		r.remove(secretOf(r.Name, "cluster"))
 		r.apply(form, data)
 		text := ""
-		until(t, want[0], func() error {
+		harness.Until(t, want[0], func() error {
 			if text = r.condition(p, "CredentialsReady", want[0]); !strings.Contains(text, want[1]) {
 				return fmt.Errorf("%q does not say %q", text, want[1])
 			}

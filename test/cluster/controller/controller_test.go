@@ -68,7 +68,7 @@ func TestAccounts(t *testing.T) {
 	}
 	lists := func(want string) {
 		t.Helper()
-		until(t, "the lists", func() error {
+		harness.Until(t, "the lists", func() error {
 			var got []string
 			for _, a := range []string{"build", "default", "other"} {
 				got = append(got, a+" "+r.list(ns, a))

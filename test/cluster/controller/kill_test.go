@@ -101,7 +101,7 @@ func (l *life) live(t *testing.T, at int) (killed string, writes int) {
 	}
 	for _, step := range l.steps() {
 		step.do()
-		until(t, step.name, func() error {
+		harness.Until(t, step.name, func() error {
 			select {
 			case <-done:
 				done, killed = nil, step.name
@@ -196,7 +196,7 @@ func TestWrites(t *testing.T) {
 	for _, ns := range namespaces {
 		r.has(ns, "registry.example", r.secret)
 	}
-	until(t, "the status", func() error {
+	harness.Until(t, "the status", func() error {
 		if r.read(policy); policy.Status.Ready != 20 {
 			return fmt.Errorf("%+v", policy.Status)
 		}

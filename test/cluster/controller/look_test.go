@@ -118,7 +118,7 @@ func (r *running) list(namespace, account string) string {
 func (r *running) has(namespace, text, accounts string) *corev1.Secret {
 	r.t.Helper()
 	var s *corev1.Secret
-	until(r.t, "the secret and the list", func() error {
+	harness.Until(r.t, "the secret and the list", func() error {
 		if s = r.pull(namespace); s == nil {
 			return errors.New("there is no secret")
 		}
@@ -136,7 +136,7 @@ func (r *running) has(namespace, text, accounts string) *corev1.Secret {
 // gone waits until a namespace has nothing of ours.
 func (r *running) gone(namespace, accounts string) {
 	r.t.Helper()
-	until(r.t, "ours is gone", func() error {
+	harness.Until(r.t, "ours is gone", func() error {
 		is := r.pull(namespace) != nil
 		if got := r.list(namespace, "default"); is || got != accounts {
 			return fmt.Errorf("secret %v, list %q, want %q", is, got, accounts)
@@ -159,7 +159,7 @@ func statusOf(o client.Object) v1alpha1.PullSecretStatus {
 func (r *running) condition(o client.Object, condition, reason string) string {
 	r.t.Helper()
 	var message string
-	until(r.t, condition+" is "+reason, func() error {
+	harness.Until(r.t, condition+" is "+reason, func() error {
 		if !r.read(o) {
 			return errors.New("there is no policy")
 		}

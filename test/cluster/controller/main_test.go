@@ -73,7 +73,7 @@ type running struct {
 	*harness.Namespace
 	api    client.Client
 	secret string
-	log    *safe
+	log    *harness.Record
 	t      *testing.T
 
 	// kubeconfig is the controller's; a proxy's, or the administrator's.
@@ -99,7 +99,7 @@ func idle(t *testing.T, c *harness.Kubernetes, change ...func(*running)) *runnin
 	t.Helper()
 	api := admin(t, c)
 	ns := c.Namespace(t)
-	r := &running{Namespace: ns, api: api, secret: "pull-" + ns.Name, log: &safe{}, t: t, kubeconfig: ns.Kubeconfig}
+	r := &running{Namespace: ns, api: api, secret: "pull-" + ns.Name, log: &harness.Record{}, t: t, kubeconfig: ns.Kubeconfig}
 	for _, f := range change {
 		f(r)
 	}
@@ -143,7 +143,7 @@ func (r *running) start() {
 // works waits until the one that was started last does so.
 func (r *running) works() {
 	r.t.Helper()
-	until(r.t, "it works", func() error {
+	harness.Until(r.t, "it works", func() error {
 		all := strings.Split(r.log.String(), `"msg":"controller starts"`)
 		for _, part := range []string{"namespace", "policy"} {
 			if len(all) <= r.starts || !strings.Contains(all[r.starts], `"msg":"Starting workers","controller":"`+part+`"`) {
@@ -197,29 +197,3 @@ type clock struct {
 func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.Now().Add(c.off) }
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.off += d }
-
-// safe is a log that is read while it is written.
-type safe struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *safe) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
-
-func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
-
-// until waits for what must come to be.
-func until(t testing.TB, what string, ready func() error) {
-	t.Helper()
-	end := time.Now().Add(40 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(30 * time.Millisecond)
-	}
-}

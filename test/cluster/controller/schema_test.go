@@ -45,14 +45,14 @@ func TestRefusedSpecs(t *testing.T) {
 		{registry("{host: a.example, secret: {name: a}}") + "\n  unknown: 1", "unknown"},
 	} {
 		text := "apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: bad}\nspec:\n  " + one.spec + "\n"
-		got := r.Run(text, filepath.Join(c.Bin, "kubectl"), "create", "--dry-run=server", "-f", "-")
+		got := r.Try(text, "create", "--dry-run=server", "-f", "-")
 		if got.Code == 0 || !strings.Contains(got.Stderr, one.says) {
 			t.Errorf("%s: %d %s, want %s", one.spec, got.Code, got.Stderr, one.says)
 		}
 	}
 	for _, host := range []string{"registry.example", "registry.example:65535", "127.0.0.1:5000", "localhost", "localhost:5000", "docker.io", "'[::1]:5000'", "a-b.c-d.example:1"} {
 		text := "apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: good}\nspec: {registries: [{host: " + host + ", secret: {name: a}}]}\n"
-		if got := r.Run(text, filepath.Join(c.Bin, "kubectl"), "create", "--dry-run=server", "-f", "-"); got.Code != 0 {
+		if got := r.Try(text, "create", "--dry-run=server", "-f", "-"); got.Code != 0 {
 			t.Errorf("%s: %s", host, got.Stderr)
 		}
 	}
@@ -72,7 +72,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Run(string(text), filepath.Join(c.Bin, "kubectl"), "apply", "--server-side", "--dry-run=server", "-f", "-"); got.Code != 0 {
+		if got := r.Try(string(text), "apply", "--server-side", "--dry-run=server", "-f", "-"); got.Code != 0 {
 			t.Errorf("%s: %s", file, got.Stderr)
 		}
 	}

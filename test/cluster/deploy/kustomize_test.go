@@ -44,7 +44,7 @@ func TestKustomize(t *testing.T) {
 			t.Errorf("kubectl made %s", out)
 		}
 		s.Kubectl(apply...)
-		if r := s.try("", "diff", "--server-side", "-k", dir); r.Code != 0 {
+		if r := s.Try("", "diff", "--server-side", "-k", dir); r.Code != 0 {
 			t.Errorf("the second time changes something:\n%s%s", r.Stdout, r.Stderr)
 		}
 		ours := slices.DeleteFunc(objects(t, s.build(dir)), func(o object) bool {
@@ -126,11 +126,11 @@ func TestPodSecurity(t *testing.T) {
 		}
 		spec["serviceAccountName"] = "default" // whose rights are no matter here
 		pod := write(t, object{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "one", "namespace": s.Name}, "spec": spec})
-		if r := s.try(pod, "create", "--dry-run=server", "--validate=strict", "-f", "-"); r.Code != 0 || r.Stderr != "" {
+		if r := s.Try(pod, "create", "--dry-run=server", "--validate=strict", "-f", "-"); r.Code != 0 || r.Stderr != "" {
 			t.Errorf("%s: %s", from, r.Stderr)
 		}
 		delete(container(workload), "securityContext")
-		if r := s.try(write(t, object{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "one", "namespace": s.Name}, "spec": spec}), "create", "--dry-run=server", "-f", "-"); r.Code == 0 || !strings.Contains(r.Stderr, "violates PodSecurity") {
+		if r := s.Try(write(t, object{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "one", "namespace": s.Name}, "spec": spec}), "create", "--dry-run=server", "-f", "-"); r.Code == 0 || !strings.Contains(r.Stderr, "violates PodSecurity") {
 			t.Errorf("%s without a security context: %+v", from, r)
 		}
 	}

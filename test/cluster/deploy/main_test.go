@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -91,12 +90,6 @@ func (s *site) helm(args ...string) string {
 	return r.Stdout
 }
 
-// try runs kubectl, whatever comes of it.
-func (s *site) try(stdin string, args ...string) harness.Result {
-	s.t.Helper()
-	return s.Run(stdin, filepath.Join(s.c.Bin, "kubectl"), args...)
-}
-
 // render is helm template of a chart with what it needs.
 func (s *site) render(chart string, args ...string) string {
 	s.t.Helper()
@@ -116,7 +109,7 @@ func (s *site) homes() {
 // and admit them.
 func (s *site) accepts(objects string) {
 	s.t.Helper()
-	r := s.try(objects, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+	r := s.Try(objects, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
 	if r.Code != 0 || strings.Contains(r.Stderr, "Warning") {
 		s.t.Errorf("the API server says %s", r.Stderr)
 	}
@@ -203,22 +196,6 @@ func (s *site) inventory() []string {
 		return strings.HasPrefix(k, "events") || strings.HasPrefix(k, "componentstatuses") || strings.HasPrefix(k, "leases.")
 	})
 	return strings.Fields(s.Kubectl("get", strings.Join(kinds, ","), "--all-namespaces", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`))
-}
-
-// until waits for what must come to be.
-func until(t *testing.T, what string, ready func() error) {
-	t.Helper()
-	end := time.Now().Add(90 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(300 * time.Millisecond)
-	}
 }
 
 func decode(t *testing.T, text string, into any) {

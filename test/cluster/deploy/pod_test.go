@@ -49,11 +49,11 @@ func ports(t *testing.T, n int) []int {
 // cluster says of it.
 func (s *site) told(namespace, labels string) {
 	s.t.Helper()
-	r := s.try("", "wait", "--namespace", namespace, "--for=condition=Ready", "pod", "-l", labels, "--timeout=90s")
+	r := s.Try("", "wait", "--namespace", namespace, "--for=condition=Ready", "pod", "-l", labels, "--timeout=90s")
 	if r.Code != 0 {
 		s.t.Fatalf("no pod is ready: %s\n%s\n%s", r.Stderr,
-			s.try("", "describe", "pod", "--namespace", namespace, "-l", labels).Stdout,
-			s.try("", "logs", "--namespace", namespace, "-l", labels).Stdout)
+			s.Try("", "describe", "pod", "--namespace", namespace, "-l", labels).Stdout,
+			s.Try("", "logs", "--namespace", namespace, "-l", labels).Stdout)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestHelmController(t *testing.T) {
 		}
 		r.types(line)
 	}
-	until(t, "the secrets are gone", func() error {
+	harness.Until(t, "the secrets are gone", func() error {
 		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
 			return fmt.Errorf("there are %s", got)
 		}
@@ -144,7 +144,7 @@ env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
 func (s *site) newTeam() *harness.Namespace {
 	s.t.Helper()
 	team := s.c.Namespace(s.t)
-	until(s.t, "the account of a new namespace has the name", func() error {
+	harness.Until(s.t, "the account of a new namespace has the name", func() error {
 		if got := team.Kubectl("get", "serviceaccount", "default", "-o", "jsonpath={.imagePullSecrets[*].name}"); got != "fairlead-pull" {
 			return fmt.Errorf("its list is %q", got)
 		}
@@ -157,7 +157,7 @@ func (s *site) newTeam() *harness.Namespace {
 // some namespaces.
 func (s *site) left(before []string, except ...string) {
 	s.t.Helper()
-	until(s.t, "all is gone", func() error {
+	harness.Until(s.t, "all is gone", func() error {
 		var more []string
 		for _, o := range s.inventory() {
 			other := slices.ContainsFunc(except, func(ns string) bool { return strings.Contains(o, "/"+ns) })

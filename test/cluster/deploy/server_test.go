@@ -97,7 +97,7 @@ port: %d
 
 	// The claim outlives the release.
 	s.helm("uninstall", server, "--namespace", ns.Name, "--wait")
-	until(t, "the pod is gone", func() error {
+	harness.Until(t, "the pod is gone", func() error {
 		if got := ns.Kubectl("get", "pod", "fairlead-0", "--ignore-not-found", "-o", "name"); got != "" {
 			return fmt.Errorf("there is %s", got)
 		}

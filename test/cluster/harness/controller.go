@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -129,27 +127,9 @@ type Controller struct {
 	Cmd *exec.Cmd
 
 	t    testing.TB
-	log  *record
+	log  *Record
 	done chan struct{}
 	err  error
-}
-
-// record is what a process says; it may be read meanwhile.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
 }
 
 // Controller runs one with the rights of n until the test ends. Its log must
@@ -165,7 +145,7 @@ func (n *Namespace) Controller(flags ...string) *Controller {
 		"controller", "--kubeconfig", n.Kubeconfig, "--namespace", n.Name, "--secret-name", SecretName,
 		"--metrics-listen", metrics, "--health-listen", health,
 	}, flags...)
-	p := &Controller{Metrics: "http://" + metrics + "/metrics", Health: "http://" + health, t: n.t, log: &record{}, done: make(chan struct{})}
+	p := &Controller{Metrics: "http://" + metrics + "/metrics", Health: "http://" + health, t: n.t, log: &Record{}, done: make(chan struct{})}
 	p.Cmd = exec.Command(harness.Binary(), args...)
 	p.Cmd.Env = n.environment()
 	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/test/clients/harness"
 )
 
 // runLimit bounds one run of a program.
@@ -113,11 +115,28 @@ func (n *Namespace) Kubectl(args ...string) string {
 // Input is Kubectl with a standard input.
 func (n *Namespace) Input(stdin string, args ...string) string {
 	n.t.Helper()
-	r := n.Run(stdin, filepath.Join(n.c.Bin, "kubectl"), args...)
+	r := n.Try(stdin, args...)
 	if r.Code != 0 {
 		n.t.Fatalf("kubectl %s: exit code %d\n%s", strings.Join(args, " "), r.Code, tail(r.Stderr, 4_000))
 	}
 	return r.Stdout
+}
+
+// Try is Input, whatever comes of it.
+func (n *Namespace) Try(stdin string, args ...string) Result {
+	n.t.Helper()
+	return n.Run(stdin, filepath.Join(n.c.Bin, "kubectl"), args...)
+}
+
+// Fairlead runs fairlead, which must end with this exit code, and show no
+// token.
+func (n *Namespace) Fairlead(code int, args ...string) Result {
+	n.t.Helper()
+	r := n.Run("", harness.Binary(), args...)
+	if r.Code != code || strings.Contains(r.Stdout+r.Stderr, "flt_") {
+		n.t.Fatalf("fairlead %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), r.Code, code, r.Stdout, r.Stderr)
+	}
+	return r
 }
 
 // Apply is kubectl apply of YAML documents.
@@ -211,6 +230,23 @@ spec:
 		fmt.Fprintf(&b, "  - name: %s\n", s)
 	}
 	return b.String()
+}
+
+// Deployment is YAML of one whose pods run an image, pulled anew each time.
+func Deployment(name, image string, replicas int) string {
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s}
+spec:
+  replicas: %[3]d
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec:
+      hostNetwork: true
+      terminationGracePeriodSeconds: 1
+      containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
+`, name, image, replicas)
 }
 
 // path of the API of this namespace.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -69,11 +71,30 @@ func (p *process) alive() error {
 	}
 }
 
+// Record is what a process says; it may be read meanwhile.
+type Record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *Record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
+}
+
+func (r *Record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
+}
+
 // await asks until the answer is nil, no longer than limit, and not when one
 // of the processes is gone.
 func await(what string, limit time.Duration, ready func() error, needs ...*process) error {
 	end := time.Now().Add(limit)
 	for {
+		began := time.Now()
 		err := ready()
 		if err == nil {
 			return nil
@@ -86,7 +107,9 @@ func await(what string, limit time.Duration, ready func() error, needs ...*proce
 		if time.Now().After(end) {
 			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		// Questions that take long, such as kubectl's, leave the cores to what
+		// is waited for.
+		time.Sleep(max(20*time.Millisecond, time.Since(began)))
 	}
 }
 

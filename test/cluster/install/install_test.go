@@ -119,7 +119,7 @@ func (s *site) sameAsDry(yaml string) {
 		if strings.Contains(doc, "kind: Secret\n") {
 			continue
 		}
-		r := s.kubectl(doc, "diff", "--server-side", "--force-conflicts", "--field-manager=fairlead-attach", "-f", "-")
+		r := s.ns.Try(doc, "diff", "--server-side", "--force-conflicts", "--field-manager=fairlead-attach", "-f", "-")
 		if r.Code != 0 {
 			s.t.Errorf("the dry run differs from what is there (%s):\n%s%s", doc[:min(len(doc), 200)], r.Stdout, r.Stderr)
 		}
@@ -180,7 +180,7 @@ func TestInstallRefuses(t *testing.T) {
 		{1, "is no program for Linux", attach("--allow-loopback", "--binary", s.c.Kubeconfig)},
 		{3, "the user somebody may not get namespaces", attach("--allow-loopback", "--as", "somebody")},
 	} {
-		if r := s.run(c.code, c.args...); !strings.Contains(r.Stderr, c.want) || !strings.Contains(r.Stderr, "\nNext: ") {
+		if r := s.ns.Fairlead(c.code, c.args...); !strings.Contains(r.Stderr, c.want) || !strings.Contains(r.Stderr, "\nNext: ") {
 			t.Errorf("%v: %+v\nwant %q", c.args, r, c.want)
 		}
 	}
@@ -206,9 +206,9 @@ func TestInstallRefuses(t *testing.T) {
 	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || len(s.active(at)) != 1 {
 		t.Errorf("the name of another cluster: %+v", r)
 	}
-	s.run(0, "cluster", "detach", "prod", "--registry-only", "--registry", at.URL, "--force")
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", at.URL, "--force")
 	s.attach(0, "--wait=false")
-	if r := s.run(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
+	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
 	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached as prod with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
@@ -259,7 +259,7 @@ func TestUninstall(t *testing.T) {
 	s.idle()
 	s.ns.Kubectl("create", "namespace", "before")
 	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "before") }) // the next test lists all that is there
-	s.until("its account", func() error {
+	harness.Until(s.t, "its account", func() error {
 		if s.missing("serviceaccount", "default", "before") {
 			return fmt.Errorf("there is none")
 		}
@@ -270,7 +270,7 @@ func TestUninstall(t *testing.T) {
 	s.attach(0, "--wait=false")
 	stop := s.controller()
 	s.has("default")
-	s.until("the list of before", func() error {
+	harness.Until(s.t, "the list of before", func() error {
 		if got := s.list("before"); got != "theirs fairlead-pull" {
 			return fmt.Errorf("it is %q", got)
 		}
@@ -279,7 +279,7 @@ func TestUninstall(t *testing.T) {
 	if n := len(s.active(s.registries[1])); n != 2 {
 		t.Errorf("%d tokens, want the cluster's and the one that it minted", n)
 	}
-	r := s.run(0, "cluster", "detach", "prod", "--force")
+	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	s.ended(r, before)
 	stop()
 }
@@ -287,7 +287,7 @@ func TestUninstall(t *testing.T) {
 // ended: nothing of attach is left, in the cluster or in registries.
 func (s *site) ended(r harness.Result, before []string) {
 	s.t.Helper()
-	s.until("the namespace is gone", func() error {
+	harness.Until(s.t, "the namespace is gone", func() error {
 		if !s.missing("namespace", "fairlead-system", "") {
 			return fmt.Errorf("it is there")
 		}
@@ -301,7 +301,7 @@ func (s *site) ended(r harness.Result, before []string) {
 			s.t.Errorf("%s has the tokens %+v\n%+v", at.URL, left, r)
 		}
 	}
-	if r := s.run(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
+	if r := s.ns.Fairlead(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
 		s.t.Errorf("detach again says %+v", r)
 	}
 }
@@ -317,7 +317,7 @@ func TestUninstallDeadController(t *testing.T) {
 	s.has("default")
 	s.has(s.ns.Name)
 	stop()
-	r := s.run(0, "cluster", "detach", "prod", "--force")
+	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if !strings.Contains(r.Stdout, "that the controller left: removed") || s.list(s.ns.Name) != "" || !s.missing("secret", "fairlead-pull", s.ns.Name) {
 		t.Errorf("detach says %+v", r)
 	}
@@ -343,14 +343,14 @@ kind: PullSecret
 metadata: {name: theirs, namespace: %s}
 spec: {registries: [{host: docker.io, secret: {name: hub}}]}
 `, s.ns.Name))
-	s.until("the secret of the other policy", func() error {
+	harness.Until(s.t, "the secret of the other policy", func() error {
 		if s.missing("secret", "fairlead-pull", s.ns.Name) {
 			return fmt.Errorf("there is none")
 		}
 		return nil
 	})
 	stop() // it runs as the administrator here; a pod would end with its Deployment
-	r := s.run(0, "cluster", "detach", "prod", "--force")
+	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	for _, want := range []string{"PullSecret/" + s.ns.Name + "/theirs", "The namespace fairlead-system stays, since there is more in it: secrets/hub"} {
 		if !strings.Contains(r.Stderr, want) {
 			t.Errorf("detach says %+v\nwant %q", r, want)
@@ -366,7 +366,7 @@ spec: {registries: [{host: docker.io, secret: {name: hub}}]}
 // TestNoKinds: a controller in a cluster without its kinds says so and ends.
 func TestNoKinds(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 0)
-	r := s.run(1, "controller", "--kubeconfig", s.c.Kubeconfig)
+	r := s.ns.Fairlead(1, "controller", "--kubeconfig", s.c.Kubeconfig)
 	if !strings.Contains(r.Stderr, "the cluster lacks Fairlead's kinds: apply deploy/crds, or let fairlead cluster attach do it") {
 		t.Errorf("it says %s", r.Stderr)
 	}
@@ -386,7 +386,7 @@ func TestInstallTakesOver(t *testing.T) {
 		t.Errorf("attach says %+v", r)
 	}
 	s.controller()
-	s.until("the token in default is minted", func() error {
+	harness.Until(s.t, "the token in default is minted", func() error {
 		data := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", `go-template={{index .data ".dockerconfigjson" | base64decode}}`)
 		if strings.Contains(data, placed[0].ID) {
 			return fmt.Errorf("it is the placed one")
@@ -396,5 +396,5 @@ func TestInstallTakesOver(t *testing.T) {
 	if got := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", "jsonpath={.metadata.uid}"); got != uid {
 		t.Errorf("the secret was made anew: %s, was %s", got, uid)
 	}
-	s.ended(s.run(0, "cluster", "detach", "prod", "--force"), before)
+	s.ended(s.ns.Fairlead(0, "cluster", "detach", "prod", "--force"), before)
 }

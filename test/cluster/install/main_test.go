@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"fairlead.dev/fairlead/test/cluster/harness"
 )
@@ -59,7 +58,7 @@ func (s *site) clean() {
 	s.t.Helper()
 	if s.t.Failed() {
 		for _, args := range [][]string{{"get", "pods,deployments", "-n", "fairlead-system", "-o", "wide"}, {"get", "events", "-n", "fairlead-system"}, {"logs", "-n", "fairlead-system", "deployment/fairlead-controller", "--tail=40"}, {"get", "clusterpullsecrets,pullsecrets", "-A", "-o", "yaml"}} {
-			r := s.kubectl("", args...)
+			r := s.ns.Try("", args...)
 			s.t.Logf("kubectl %s\n%s%s", strings.Join(args, " "), r.Stdout, r.Stderr)
 		}
 	}
@@ -67,18 +66,8 @@ func (s *site) clean() {
 	if s.t.Failed() {
 		s.t.Logf("detach: %+v", r)
 	}
-	s.kubectl("", "uncordon", "localhost")
-	s.kubectl("", "delete", "namespace", "fairlead-system", "--ignore-not-found", "--timeout=60s")
-}
-
-// run runs fairlead, which must end with this exit code, and show no token.
-func (s *site) run(code int, args ...string) harness.Result {
-	s.t.Helper()
-	r := s.ns.Run("", harness.FairleadBinary(), args...)
-	if r.Code != code || strings.Contains(r.Stdout+r.Stderr, "flt_") {
-		s.t.Fatalf("fairlead %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), r.Code, code, r.Stdout, r.Stderr)
-	}
-	return r
+	s.ns.Try("", "uncordon", "localhost")
+	s.ns.Try("", "delete", "namespace", "fairlead-system", "--ignore-not-found", "--timeout=60s")
 }
 
 // attach attaches as prod to all registries, which are on this machine.
@@ -88,19 +77,13 @@ func (s *site) attach(code int, flags ...string) harness.Result {
 	for _, r := range s.registries {
 		args = append(args, "--registry", r.URL)
 	}
-	return s.run(code, append(args, flags...)...)
-}
-
-// kubectl runs kubectl, whatever comes of it.
-func (s *site) kubectl(stdin string, args ...string) harness.Result {
-	s.t.Helper()
-	return s.ns.Run(stdin, filepath.Join(s.c.Bin, "kubectl"), args...)
+	return s.ns.Fairlead(code, append(args, flags...)...)
 }
 
 // idle lets no pod run: the test is about what is in the API.
 func (s *site) idle() {
 	s.t.Helper()
-	s.kubectl("", "cordon", "localhost") // clean ends it
+	s.ns.Try("", "cordon", "localhost") // clean ends it
 }
 
 // controller runs the controller as a process of this machine: the tests of
@@ -189,27 +172,11 @@ func (s *site) everything() []string {
 	return out
 }
 
-// until waits for what must come to be.
-func (s *site) until(what string, ready func() error) {
-	s.t.Helper()
-	end := time.Now().Add(90 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			s.t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-}
-
 // has waits until a namespace has the secret and its account the name.
 func (s *site) has(namespace string) {
 	s.t.Helper()
-	s.until("the secret in "+namespace, func() error {
-		if r := s.kubectl("", "get", "secret", "fairlead-pull", "-n", namespace); r.Code != 0 {
+	harness.Until(s.t, "the secret in "+namespace, func() error {
+		if r := s.ns.Try("", "get", "secret", "fairlead-pull", "-n", namespace); r.Code != 0 {
 			return fmt.Errorf("%s", r.Stderr)
 		}
 		if got := s.list(namespace); got != "fairlead-pull" {

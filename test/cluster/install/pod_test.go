@@ -18,43 +18,27 @@ func newPodSite(t *testing.T, registries int) *site {
 	return newSite(t, c, registries)
 }
 
-func deployment(name, image string, replicas int) string {
-	return fmt.Sprintf(`apiVersion: apps/v1
-kind: Deployment
-metadata: {name: %[1]s}
-spec:
-  replicas: %[3]d
-  selector: {matchLabels: {app: %[1]s}}
-  template:
-    metadata: {labels: {app: %[1]s}}
-    spec:
-      hostNetwork: true
-      terminationGracePeriodSeconds: 1
-      containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
-`, name, image, replicas)
-}
-
 // runs applies a Deployment in a namespace, and waits until all of it runs. It
 // is taken away in the end.
 func (s *site) runs(namespace, name, image string, replicas int) {
 	s.t.Helper()
-	s.ns.Input(deployment(name, image, replicas), "apply", "-n", namespace, "-f", "-")
+	s.ns.Input(harness.Deployment(name, image, replicas), "apply", "-n", namespace, "-f", "-")
 	s.t.Cleanup(func() {
 		s.ns.Kubectl("delete", "deployment", name, "-n", namespace, "--ignore-not-found", "--wait=false")
 	})
-	if r := s.kubectl("", "rollout", "status", "deployment/"+name, "-n", namespace, "--timeout=90s"); r.Code != 0 {
-		s.t.Fatalf("%s does not run in %s: %s\n%s", image, namespace, r.Stderr, s.kubectl("", "describe", "pods", "-n", namespace, "-l", "app="+name).Stdout)
+	if r := s.ns.Try("", "rollout", "status", "deployment/"+name, "-n", namespace, "--timeout=90s"); r.Code != 0 {
+		s.t.Fatalf("%s does not run in %s: %s\n%s", image, namespace, r.Stderr, s.ns.Try("", "describe", "pods", "-n", namespace, "-l", "app="+name).Stdout)
 	}
 }
 
 // refused applies a Deployment, and waits until the node could not pull.
 func (s *site) refused(namespace, name, image string) {
 	s.t.Helper()
-	s.ns.Input(deployment(name, image, 1), "apply", "-n", namespace, "-f", "-")
+	s.ns.Input(harness.Deployment(name, image, 1), "apply", "-n", namespace, "-f", "-")
 	s.t.Cleanup(func() {
 		s.ns.Kubectl("delete", "deployment", name, "-n", namespace, "--ignore-not-found", "--wait=false")
 	})
-	s.until(image+" is refused", func() error {
+	harness.Until(s.t, image+" is refused", func() error {
 		got := s.ns.Kubectl("get", "pods", "-n", namespace, "-l", "app="+name, "-o", "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}")
 		if !strings.Contains(got, "Pull") {
 			return fmt.Errorf("it waits for %q", got)
@@ -95,7 +79,7 @@ func TestControllerInAPod(t *testing.T) {
 	if got := s.ns.Kubectl("get", "deployments", "-A", "-o", "jsonpath={.items[*].spec.template.spec.imagePullSecrets}"); got != "" {
 		t.Errorf("the Deployments name pull secrets: %s", got)
 	}
-	show := s.run(0, "cluster", "show", "prod")
+	show := s.ns.Fairlead(0, "cluster", "show", "prod")
 	for _, want := range []string{"The controller in fairlead-system: 1 of 1 replica ready.", "ClusterPullSecret/fairlead ", "PullSecret/fairlead-system/fairlead-controller "} {
 		if !strings.Contains(show.Stdout, want) {
 			t.Errorf("show says\n%s\nwant %q", show.Stdout, want)
@@ -113,13 +97,13 @@ func TestControllerInAPod(t *testing.T) {
 		s.ns.Kubectl(append([]string{"delete", "deployment"}, strings.Fields(n)...)...)
 	}
 	s.ns.Kubectl("delete", "namespace", "moment")
-	s.until("the pods are gone", func() error {
+	harness.Until(s.t, "the pods are gone", func() error {
 		if got := s.ns.Kubectl("get", "pods", "-n", "default", "-o", "name"); got != "" {
 			return fmt.Errorf("there are %s", got)
 		}
 		return nil
 	})
-	d := s.run(0, "cluster", "detach", "prod", "--force")
+	d := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if strings.Contains(d.Stdout, "that the controller left") {
 		t.Errorf("the controller, which was alive, left secrets:\n%s", d.Stdout)
 	}
@@ -174,7 +158,7 @@ func TestOtherAccountsCluster(t *testing.T) {
 	s.secret("theirs", map[string]string{"url": at.URL, "token": token.Value, "insecure-http": "true"})
 	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p",
 		fmt.Sprintf(`[{"op":"add","path":"/spec/registries/-","value":{"host":%q,"namespaces":["umbrella-lab"],"fairlead":{"tokenSecret":"theirs"}}}]`, at.Host))
-	s.until("the entry", func() error {
+	harness.Until(s.t, "the entry", func() error {
 		if data := s.data("default"); !strings.Contains(data, at.Host+"/umbrella-lab/") {
 			return fmt.Errorf("there is none")
 		}
@@ -218,7 +202,7 @@ func TestExternalRegistry(t *testing.T) {
 	s.secret("other", map[string]string{"username": other.User, "password": other.Password})
 	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p",
 		fmt.Sprintf(`[{"op":"add","path":"/spec/registries/-","value":{"host":%q,"secret":{"name":"other"}}}]`, other.Host))
-	s.until("the entry", func() error {
+	harness.Until(s.t, "the entry", func() error {
 		if data := s.data("default"); !strings.Contains(data, other.Host) {
 			return fmt.Errorf("there is none")
 		}
@@ -241,7 +225,7 @@ func TestRotationSeenByTheNode(t *testing.T) {
 	image := harness.Operator(at).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()))
 	s.attach(0, "--without-webhook")
 	s.has("default")
-	cached := strings.ReplaceAll(deployment("cached", image, 1), "Always", "IfNotPresent")
+	cached := strings.ReplaceAll(harness.Deployment("cached", image, 1), "Always", "IfNotPresent")
 	apply := func(name string) {
 		t.Helper()
 		s.ns.Input(strings.ReplaceAll(cached, "cached", name), "apply", "-n", "default", "-f", "-")
@@ -260,7 +244,7 @@ func TestRotationSeenByTheNode(t *testing.T) {
 		}
 	}
 	s.attach(0, "--without-webhook")
-	s.until("the token is another", func() error {
+	harness.Until(s.t, "the token is another", func() error {
 		if s.data("default") == was {
 			return fmt.Errorf("it is the same")
 		}
@@ -278,7 +262,7 @@ func TestRotationSeenByTheNode(t *testing.T) {
 	// Revoked: the next pull of what is not there fails soon. The controller
 	// would put a new token in the place of one that ended.
 	s.ns.Kubectl("scale", "deployment", "fairlead-controller", "-n", "fairlead-system", "--replicas=0")
-	s.until("it ended", func() error {
+	harness.Until(s.t, "it ended", func() error {
 		if got := s.ns.Kubectl("get", "pods", "-n", "fairlead-system", "-o", "name"); got != "" {
 			return fmt.Errorf("there is %s", got)
 		}

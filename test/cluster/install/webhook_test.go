@@ -17,7 +17,7 @@ func TestWebhookInAPod(t *testing.T) {
 	s.attach(0)
 	address := s.ns.Kubectl("get", "service", "fairlead-webhook", "-n", "fairlead-system", "-o", "jsonpath={.spec.clusterIP}")
 	s.c.Forward(t, address+":443", "127.0.0.1:9443")
-	s.until("the webhook's authority is known", func() error {
+	harness.Until(s.t, "the webhook's authority is known", func() error {
 		if got := s.ns.Kubectl("get", "mutatingwebhookconfiguration", "fairlead-pull-secrets", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); got == "" {
 			return fmt.Errorf("it is not")
 		}
@@ -25,8 +25,8 @@ func TestWebhookInAPod(t *testing.T) {
 	})
 	// The API server takes a moment to use what it was told.
 	asked := `apiserver_admission_webhook_request_total{code="200",name="pods.fairlead.dev"`
-	s.until("the API server asks the webhook", func() error {
-		if r := s.kubectl(harness.Pod("asks", image), "create", "--dry-run=server", "-n", s.ns.Name, "-f", "-"); r.Code != 0 {
+	harness.Until(s.t, "the API server asks the webhook", func() error {
+		if r := s.ns.Try(harness.Pod("asks", image), "create", "--dry-run=server", "-n", s.ns.Name, "-f", "-"); r.Code != 0 {
 			return fmt.Errorf("%s", r.Stderr)
 		}
 		if all := s.ns.Kubectl("get", "--raw", "/metrics"); !strings.Contains(all, asked) {
@@ -37,9 +37,9 @@ func TestWebhookInAPod(t *testing.T) {
 	const name = "instant"
 	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", name, "--ignore-not-found") })
 	s.ns.Input("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n---\n"+
-		strings.Replace(deployment("app", image, 3), "metadata: {", "metadata: {namespace: "+name+", ", 1), "apply", "-f", "-")
-	if r := s.kubectl("", "rollout", "status", "deployment/app", "-n", name, "--timeout=90s"); r.Code != 0 {
-		t.Fatalf("it does not run: %s\n%s", r.Stderr, s.kubectl("", "describe", "pods", "-n", name).Stdout)
+		strings.Replace(harness.Deployment("app", image, 3), "metadata: {", "metadata: {namespace: "+name+", ", 1), "apply", "-f", "-")
+	if r := s.ns.Try("", "rollout", "status", "deployment/app", "-n", name, "--timeout=90s"); r.Code != 0 {
+		t.Fatalf("it does not run: %s\n%s", r.Stderr, s.ns.Try("", "describe", "pods", "-n", name).Stdout)
 	}
 	if got := s.ns.Kubectl("get", "pods", "-n", name, "-o", "jsonpath={.items[*].spec.imagePullSecrets[*].name}"); got != "fairlead-pull fairlead-pull fairlead-pull" {
 		t.Errorf("the pods name %q", got)

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,16 +45,10 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// kubectl runs kubectl as somebody, whatever comes of it.
-func (s *site) kubectl(n *harness.Namespace, stdin string, args ...string) harness.Result {
-	s.t.Helper()
-	return n.Run(stdin, filepath.Join(s.c.Bin, "kubectl"), args...)
-}
-
 // refused runs kubectl as somebody; the API server must refuse it with a text.
 func (s *site) refused(n *harness.Namespace, text, stdin string, args ...string) {
 	s.t.Helper()
-	if r := s.kubectl(n, stdin, args...); r.Code == 0 || !strings.Contains(r.Stderr, text) {
+	if r := n.Try(stdin, args...); r.Code == 0 || !strings.Contains(r.Stderr, text) {
 		s.t.Errorf("kubectl %s: exit code %d, want a refusal that says %q\n%s%s", strings.Join(args, " "), r.Code, text, r.Stdout, r.Stderr)
 	}
 }

@@ -111,7 +111,7 @@ func TestTenantRoles(t *testing.T) {
 	}
 	can := func(role, verb, resource string) bool {
 		resource, sub, _ := strings.Cut(resource, "/")
-		r := s.kubectl(ns, "", "auth", "can-i", verb, resource, "--subresource="+sub, "--as=system:serviceaccount:"+ns.Name+":"+role)
+		r := ns.Try("", "auth", "can-i", verb, resource, "--subresource="+sub, "--as=system:serviceaccount:"+ns.Name+":"+role)
 		return strings.TrimSpace(r.Stdout) == "yes"
 	}
 	harness.Until(t, "the roles are aggregated", func() error {

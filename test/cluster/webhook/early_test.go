@@ -56,7 +56,7 @@ func (s *site) workloads(namespace string, list ...string) {
 // pods of an app that are not being deleted, once there are so many.
 func (s *site) pods(namespace, app string, n int) (out []corev1.Pod) {
 	s.t.Helper()
-	s.until(fmt.Sprintf("%d pods of %s", n, app), func() error {
+	harness.Until(s.t, fmt.Sprintf("%d pods of %s", n, app), func() error {
 		all, err := s.api.CoreV1().Pods(namespace).List(context.Background(), metav1.ListOptions{LabelSelector: "app=" + app})
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (s *site) said(p corev1.Pod) (out []string) {
 // says waits for an event about a pod.
 func (s *site) says(p corev1.Pod, text string) {
 	s.t.Helper()
-	s.until("an event of "+p.Name, func() error {
+	harness.Until(s.t, "an event of "+p.Name, func() error {
 		if said := s.said(p); !slices.ContainsFunc(said, func(m string) bool { return strings.Contains(m, text) }) {
 			return fmt.Errorf("%q, want %q", said, text)
 		}
@@ -111,7 +111,7 @@ func (s *site) says(p corev1.Pod, text string) {
 
 func (s *site) tooEarly(policy, want string) {
 	s.t.Helper()
-	s.until("the status counts "+want, func() error {
+	harness.Until(s.t, "the status counts "+want, func() error {
 		if got := s.Kubectl("get", "clusterpullsecret", policy, "-o", "jsonpath={.status.tooEarly}"); got != want {
 			return fmt.Errorf("it is %q", got)
 		}
@@ -180,7 +180,7 @@ func TestRecreate(t *testing.T) {
 	r := s.start()
 	name := s.policy("  recreatePods: Stuck\n")
 	fresh := func(app string, n int, before ...corev1.Pod) (after []corev1.Pod) {
-		s.until(app+" is made again", func() error {
+		harness.Until(s.t, app+" is made again", func() error {
 			after = s.pods(ns, app, n)
 			for _, p := range after {
 				if slices.ContainsFunc(before, func(b corev1.Pod) bool { return b.UID == p.UID }) || !slices.Contains(names(&p), secret) {
@@ -219,7 +219,7 @@ func TestRecreate(t *testing.T) {
 // condition waits until the status is about the policy as it is.
 func (s *site) condition(policy string) {
 	s.t.Helper()
-	s.until("the status is of today", func() error {
+	harness.Until(s.t, "the status is of today", func() error {
 		got := strings.Fields(s.Kubectl("get", "clusterpullsecret", policy, "-o", "jsonpath={.metadata.generation} {.status.observedGeneration}"))
 		if len(got) != 2 || got[0] != got[1] {
 			return fmt.Errorf("%q", got)
@@ -260,7 +260,7 @@ func TestCameBack(t *testing.T) {
 	s.Kubectl("apply", "-f", deployFile(t, "controller/recreate.yaml"))
 	s.source("*")
 	ns := s.space("back")
-	s.until("the account is there", func() error {
+	harness.Until(s.t, "the account is there", func() error {
 		_, err := s.api.CoreV1().ServiceAccounts(ns).Get(context.Background(), "default", metav1.GetOptions{})
 		return err
 	})

@@ -5,7 +5,6 @@
 package webhook_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -114,7 +112,7 @@ func (s *site) asked(namespace string) bool {
 // called waits until the API server calls the webhook, and believes it.
 func (s *site) called(namespace string) {
 	s.t.Helper()
-	s.until("the webhook is called", func() error {
+	harness.Until(s.t, "the webhook is called", func() error {
 		if !s.asked(namespace) {
 			return errors.New("a pod did not get the name")
 		}
@@ -127,18 +125,9 @@ const appends = "  appendToOwnList: true\n"
 
 type running struct {
 	cmd *exec.Cmd
-	log safe
+	log harness.Record
 	t   *testing.T
 }
-
-type safe struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safe) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
-
-func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
 
 // start runs a controller with the account that deploy/controller makes.
 func (s *site) start(args ...string) *running {
@@ -195,22 +184,6 @@ func freePort(t *testing.T) int {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
-}
-
-// until waits for what must come to be.
-func (s *site) until(what string, ready func() error) {
-	s.t.Helper()
-	end := time.Now().Add(90 * time.Second)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			s.t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }
 
 // pod with a list of its own, if there is one; it is never scheduled.

@@ -67,7 +67,7 @@ func TestShopInOneFile(t *testing.T) {
 	s.start(serving(port)...)
 	s.clusterPolicy("shop-"+s.Name, s.Name, host, appends)
 	first := s.space("first")
-	s.until("the controller works", func() error { return s.ready(first) })
+	harness.Until(s.t, "the controller works", func() error { return s.ready(first) })
 
 	const tries = 10
 	early := 0
@@ -125,7 +125,7 @@ func TestStuckOnNode(t *testing.T) {
 	before := map[string][]corev1.Pod{}
 	for _, name := range []string{healed, told} {
 		before[name] = s.pods(name, "web", 3)
-		s.until("a pod waits for its image", func() error {
+		harness.Until(s.t, "a pod waits for its image", func() error {
 			for _, p := range s.pods(name, "web", 3) {
 				for _, st := range p.Status.ContainerStatuses {
 					if w := st.State.Waiting; w != nil && (w.Reason == "ErrImagePull" || w.Reason == "ImagePullBackOff") {

@@ -30,7 +30,7 @@ func TestSameInstant(t *testing.T) {
 	s.policy(appends + "  serviceAccounts: {all: true}\n")
 	r := s.start(serving(port)...)
 	ns := s.space("first")
-	s.until("the controller works", func() error { return s.ready(ns) })
+	harness.Until(s.t, "the controller works", func() error { return s.ready(ns) })
 
 	const tries = 40
 	spaces, accounts := s.late(tries, ns, "before")
@@ -112,7 +112,7 @@ func TestRules(t *testing.T) {
 	check("our own namespace", system, pod([]string{"a"}), "a")
 
 	s.Kubectl("patch", "clusterpullsecret", name, "--type=merge", "-p", `{"spec":{"appendToOwnList":false}}`)
-	s.until("lists of their own stay", func() error {
+	harness.Until(s.t, "lists of their own stay", func() error {
 		if got := s.dry(ns, pod([]string{"a"})); !slices.Equal(got, []string{"a"}) {
 			return fmt.Errorf("the list is %q", got)
 		}
@@ -125,7 +125,7 @@ func TestRules(t *testing.T) {
 	s.Kubectl("patch", "clusterpullsecret", name, "--type=merge", "-p", `{"spec":{"appendToOwnList":true}}`)
 	s.called(ns)
 	s.source("others")
-	s.until("no name of a secret that does not come", func() error {
+	harness.Until(s.t, "no name of a secret that does not come", func() error {
 		if got := s.dry(ns, pod([]string{"a"})); !slices.Equal(got, []string{"a"}) {
 			return fmt.Errorf("the list is %q", got)
 		}
@@ -195,7 +195,7 @@ func TestBundle(t *testing.T) {
 		t.Error("the bundle is another one")
 	}
 	s.Kubectl("-n", system, "patch", certSecret, "--type=merge", "-p", `{"data":{"tls.crt":"eA==","tls.key":"eA=="}}`)
-	s.until("the certificate is made anew", func() error {
+	harness.Until(s.t, "the certificate is made anew", func() error {
 		if text := string(s.kept()["tls.crt"]); !strings.Contains(text, "BEGIN CERTIFICATE") {
 			return fmt.Errorf("it is %q", text)
 		}
@@ -206,7 +206,7 @@ func TestBundle(t *testing.T) {
 		t.Error("a spoilt certificate made another authority")
 	}
 	s.Kubectl("-n", system, "delete", certSecret)
-	s.until("there is another authority", func() error {
+	harness.Until(s.t, "there is another authority", func() error {
 		if bytes.Equal(first, s.bundle()) {
 			return fmt.Errorf("it is the same")
 		}
@@ -253,7 +253,7 @@ func TestReplicas(t *testing.T) {
 	s.called(ns)
 	bundle, leads := s.bundle(), s.leader()
 	s.start(append(serving(two), "--leader-elect")...)
-	s.until("the other one serves", func() error {
+	harness.Until(s.t, "the other one serves", func() error {
 		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", two), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			return err
@@ -299,7 +299,7 @@ func TestTogether(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.bundle())
 	for _, port := range ports {
-		s.until("all show the same certificate", func() error {
+		harness.Until(s.t, "all show the same certificate", func() error {
 			conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: roots})
 			if err != nil {
 				return err
@@ -395,8 +395,8 @@ func TestNoRight(t *testing.T) {
 	r := s.start(serving(port)...)
 	s.policy("")
 	ns := s.space("rights")
-	s.until("the rest is done", func() error { return s.ready(ns) })
-	s.until("it is said", func() error {
+	harness.Until(s.t, "the rest is done", func() error { return s.ready(ns) })
+	harness.Until(s.t, "it is said", func() error {
 		if n := strings.Count(r.log.String(), "there is no right to read the MutatingWebhookConfiguration"); n != 1 {
 			return fmt.Errorf("%d times", n)
 		}
