@@ -35,6 +35,8 @@ const (
 	// tries of one mint: a token of a key may have ended meanwhile, or be an
 	// old one.
 	tries = 16
+	// longestToken is far more than a Fairlead's, in bytes.
+	longestToken = 4 << 10
 )
 
 // sourceError is why there is no credential, or none that is new.
@@ -194,6 +196,9 @@ func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha
 		if err != nil {
 			return held{}, err
 		}
+		if wrong := unfit(made); wrong != "" {
+			return held{}, refused(pullplan.RegistryRefused, "the registry's answer is no token that can be used: %s", wrong)
+		}
 		h := held{username: tokenUser, password: made.Value, token: made.ID, minted: now, expires: now.Add(life)}
 		if made.Expires != nil {
 			h.expires = *made.Expires
@@ -207,6 +212,23 @@ func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha
 		return h, nil
 	}
 	return held{}, refused(pullplan.RegistryRefused, "the tokens of all requests so far ended: it is tried again with others in an hour at most")
+}
+
+// unfit says what is wrong with what a registry gave, "" if nothing: a server
+// that is no Fairlead may answer anything. A value of visible ASCII is one that
+// every reader of a pull secret reads alike.
+func unfit(made v1.TokenValue) string {
+	switch {
+	case made.ID == "":
+		return "it has no id"
+	case made.Value == "":
+		return "it has no value"
+	case len(made.Value) > longestToken:
+		return fmt.Sprintf("its value has %d bytes, and may have %d", len(made.Value), longestToken)
+	case strings.ContainsFunc(made.Value, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return "its value has characters that no token has"
+	}
+	return ""
 }
 
 // requestKey is another one once tokens of it ended.
