@@ -28,7 +28,7 @@ var (
 		Name: "fairlead_controller_credentials_failing", Help: "1 if a policy's credentials cannot be had or renewed.",
 	}, []string{"policy"})
 	reviews = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "fairlead_controller_webhook_requests_total", Help: "Pods that the webhook was asked about, by what came of it (added, unchanged, failed, refused).",
+		Name: "fairlead_controller_webhook_requests_total", Help: "Pods that the webhook was asked about, by what came of it (added, unchanged, failed, refused, busy).",
 	}, []string{"result"})
 	podsEarly = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "fairlead_controller_pods_too_early", Help: "Pods that wait for an image because they were made before their account named the secret.",

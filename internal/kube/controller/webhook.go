@@ -66,9 +66,13 @@ func (w Webhook) names(namespace string) []string {
 // was made a moment before it.
 const (
 	seenTime = 500 * time.Millisecond
-	seenStep = 5 * time.Millisecond
+	seenStep = 5 * time.Millisecond // the first; each further one is twice as long, up to the last
+	seenLast = 100 * time.Millisecond
 	// goodbye is what requests that run get to end.
 	goodbye = 5 * time.Second
+	// mostConnections, and mostStreams of each, are more than API servers use:
+	// one has a connection, and opens another if its streams do not suffice.
+	mostConnections, mostStreams = 64, 64
 )
 
 // hook is the webhook of one replica. All replicas serve.
@@ -111,25 +115,7 @@ func (h *hook) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("webhook-listen: %w", err)
 	}
-	log := h.k.o.Log.With("part", "webhook")
-	server := &http.Server{
-		Handler: admission.New(admission.Options{
-			Add: h.add, Log: log,
-			Done: func(result string) { reviews.WithLabelValues(result).Inc() },
-		}),
-		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS13,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-				if c := h.shown.Load(); c != nil {
-					return c, nil
-				}
-				return nil, errors.New("there is no certificate yet")
-			},
-		},
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug), // who does not trust us is told by the API server
-	}
+	server := h.server()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -146,6 +132,46 @@ func (h *hook) Start(ctx context.Context) error {
 	last, end := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer end()
 	return server.Shutdown(last)
+}
+
+// server answers, and holds a bounded number of connections and requests:
+// whoever reaches the port may send some.
+func (h *hook) server() *http.Server {
+	log := h.k.o.Log.With("part", "webhook")
+	return &http.Server{
+		Handler: admission.New(admission.Options{
+			Add: h.add, Log: log,
+			Done: func(result string) { reviews.WithLabelValues(result).Inc() },
+		}),
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				if c := h.shown.Load(); c != nil {
+					return c, nil
+				}
+				return nil, errors.New("there is no certificate yet")
+			},
+		},
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: mostStreams},
+		ConnState: few(mostConnections),
+		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelDebug), // who does not trust us is told by the API server
+	}
+}
+
+// few closes connections beyond a number as soon as they are made.
+func few(most int64) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(c net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			if open.Add(1) > most {
+				_ = c.Close() // the server finds out, and says that it is closed
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
 }
 
 // add decides about one pod.
@@ -166,7 +192,8 @@ func (h *hook) add(ctx context.Context, namespace string, p pullplan.Pod) ([]str
 // seen looks at the namespace once the caches have it and the account: both
 // exist, but may be milliseconds old.
 func (h *hook) seen(ctx context.Context, namespace, account string) (view, error) {
-	for end := time.Now().Add(seenTime); ; {
+	end := time.Now().Add(seenTime)
+	for step := seenStep; ; step = min(2*step, seenLast) {
 		v, err := h.k.look(ctx, namespace)
 		known := err == nil && slices.ContainsFunc(v.Accounts, func(a pullplan.Account) bool { return a.Name == account })
 		if known || err != nil && !apierrors.IsNotFound(err) || time.Now().After(end) {
@@ -175,7 +202,7 @@ func (h *hook) seen(ctx context.Context, namespace, account string) (view, error
 		select {
 		case <-ctx.Done():
 			return v, ctx.Err()
-		case <-time.After(seenStep):
+		case <-time.After(step):
 		}
 	}
 }

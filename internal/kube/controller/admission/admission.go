@@ -27,6 +27,10 @@ const Path = "/mutate-pods"
 const (
 	// maxBody is more than the API server takes for an object, in bytes.
 	maxBody = 4 << 20
+	// smallBody is more than nearly every pod has. Whoever reaches the port may
+	// ask: what is held at a time is bounded, and what is large more so.
+	smallBody            = 64 << 10
+	mostSmall, mostLarge = 128, 4
 	// decideTime bounds one decision; the API server waits longer.
 	decideTime = time.Second
 )
@@ -37,6 +41,7 @@ const (
 	Unchanged = "unchanged"
 	Failed    = "failed"  // the pod is made as it is
 	Refused   = "refused" // it was no AdmissionReview
+	Busy      = "busy"    // too many at a time: 503, and the pod is made as it is
 )
 
 // Options of New.
@@ -51,8 +56,21 @@ type Options struct {
 
 // New serves Path.
 func New(o Options) http.Handler {
+	small, large := make(chan struct{}, mostSmall), make(chan struct{}, mostLarge)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+Path, func(w http.ResponseWriter, r *http.Request) {
+		places := large
+		if r.ContentLength >= 0 && r.ContentLength <= smallBody {
+			places = small
+		}
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		default:
+			refuse(w, errBusy)
+			o.Done(Busy)
+			return
+		}
 		result, err := o.serve(w, r)
 		if result == Refused {
 			refuse(w, err)
@@ -65,12 +83,17 @@ func New(o Options) http.Handler {
 	return mux
 }
 
+var errBusy = errors.New("there are too many requests at a time")
+
 // refuse says why a request was none.
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	switch {
+	case errors.As(err, &large):
 		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, errBusy):
+		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +164,74 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFlood: beyond a number of requests at a time there is 503 and nothing is
+// read; those that are large, or say nothing of it, hold up no others, and all
+// are answered again once there is room.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		var inside atomic.Int64
+		h := admission.New(admission.Options{
+			Add:  func(context.Context, string, pullplan.Pod) ([]string, error) { inside.Add(1); <-end; return nil, nil },
+			Done: func(string) {}, Log: slog.New(slog.DiscardHandler),
+		})
+		post := func(body io.Reader, length int64, codes chan<- int) {
+			r := httptest.NewRequest(http.MethodPost, admission.Path, body)
+			r.Header.Set("Content-Type", "application/json")
+			r.ContentLength = length
+			a := httptest.NewRecorder()
+			h.ServeHTTP(a, r)
+			codes <- a.Code
+		}
+		one := pod(`{"serviceAccountName":"default"}`)
+		large, small := make(chan int, 100), make(chan int, 1000)
+		slow, feed := io.Pipe()
+		for range 100 {
+			go post(slow, -1, large)
+		}
+		for range 1000 {
+			go post(strings.NewReader(one), int64(len(one)), small)
+		}
+		synctest.Wait()
+		if n := inside.Load(); n != 128 || len(small) != 1000-128 || len(large) != 100-4 {
+			t.Errorf("%d small ones are decided about; %d small and %d large ones were answered at once", n, len(small), len(large))
+		}
+		for range len(small) + len(large) {
+			select {
+			case code := <-small:
+				if code != http.StatusServiceUnavailable {
+					t.Errorf("a small one got %d", code)
+				}
+			case code := <-large:
+				if code != http.StatusServiceUnavailable {
+					t.Errorf("a large one got %d", code)
+				}
+			}
+		}
+		close(end)
+		_ = feed.Close()
+		synctest.Wait()
+		for range 2 * 128 {
+			go post(strings.NewReader(one), int64(len(one)), small)
+			synctest.Wait()
+		}
+		for range len(small) {
+			if code := <-small; code != http.StatusOK {
+				t.Fatalf("afterwards one got %d", code)
+			}
+		}
+		go post(strings.NewReader(one), -1, large)
+		synctest.Wait()
+		for range 4 {
+			<-large
+		}
+		if code := <-large; code != http.StatusOK {
+			t.Errorf("afterwards a large one got %d", code)
+		}
+	})
 }
 
 // FuzzReview: whatever comes, there is an answer, and one of 200 allows.
