@@ -48,9 +48,24 @@ func registerMetrics() {
 	}
 }
 
+// showTokens is about the tokens of a policy in use, by place; if its spec is
+// new the series of other places go.
+func showTokens(policy string, tokens map[string]held, fresh bool) {
+	if fresh {
+		forgetIn(policy, credentialMinted, credentialExpires)
+	}
+	for place, h := range tokens {
+		credentialMinted.WithLabelValues(policy, place).Set(float64(h.minted.Unix()))
+		credentialExpires.WithLabelValues(policy, place).Set(float64(h.expires.Unix()))
+	}
+}
+
 func forgetMetrics(policy string) {
-	of := prometheus.Labels{"policy": policy}
-	for _, v := range []*prometheus.GaugeVec{namespaces, credentialMinted, credentialExpires, credentialProblem, podsEarly} {
-		v.DeletePartialMatch(of)
+	forgetIn(policy, namespaces, credentialMinted, credentialExpires, credentialProblem, podsEarly)
+}
+
+func forgetIn(policy string, of ...*prometheus.GaugeVec) {
+	for _, v := range of {
+		v.DeletePartialMatch(prometheus.Labels{"policy": policy})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -67,6 +68,25 @@ func TestNonsense(t *testing.T) {
 			t.Errorf("%.60s: %v, want %s", body, err, want)
 		case contains(err.Error(), "flt_"):
 			t.Errorf("%.60s: the value is in what is said: %v", body, err)
+		}
+	}
+}
+
+// TestTokensShown: the series of a registry that left the policy go, and those
+// of other policies stay.
+func TestTokensShown(t *testing.T) {
+	t.Parallel()
+	h := held{minted: noon, expires: noon.Add(time.Hour)}
+	showTokens("TestTokensShown/a", map[string]held{"one.example": h, "two.example": h}, true)
+	showTokens("TestTokensShown/b", map[string]held{"one.example": h}, true)
+	showTokens("TestTokensShown/a", map[string]held{"two.example": h}, false)
+	showTokens("TestTokensShown/a", map[string]held{"two.example": h}, true)
+	for _, v := range []*prometheus.GaugeVec{credentialMinted, credentialExpires} {
+		if v.DeleteLabelValues("TestTokensShown/a", "one.example") {
+			t.Error("the registry that left is there")
+		}
+		if !v.DeleteLabelValues("TestTokensShown/a", "two.example") || !v.DeleteLabelValues("TestTokensShown/b", "one.example") {
+			t.Error("one that is in use is missing")
 		}
 	}
 }

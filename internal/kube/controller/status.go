@@ -28,7 +28,7 @@ const (
 // reconcilePolicy renews a policy's credentials and writes its status.
 func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile.Result, error) {
 	p, err := k.policy(ctx, id)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && p.object.GetDeletionTimestamp() != nil { // whoever's finalizer holds it
 		k.board.forget(id)
 		k.early.forget(id)
 		forgetMetrics(id.String())
@@ -67,7 +67,7 @@ func gauge(is bool) float64 {
 
 // credentials of all registries, renewed if due; next is when to look again.
 func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
-	used := map[string]bool{}
+	used, tokens := map[string]bool{}, map[string]held{}
 	var errs []error
 	permitted := slices.Contains(k.o.SecretNames, p.spec.SecretName)
 	if !permitted {
@@ -88,8 +88,7 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 			next = sooner(next, wait)
 			if !h.minted.IsZero() {
 				one.Renewed, one.Expires = &metav1.Time{Time: h.minted}, &metav1.Time{Time: h.expires}
-				credentialMinted.WithLabelValues(p.String(), place(r)).Set(float64(h.minted.Unix()))
-				credentialExpires.WithLabelValues(p.String(), place(r)).Set(float64(h.expires.Unix()))
+				tokens[place(r)] = h
 			}
 		} else {
 			err = k.sourceProblem(ctx, p, r)
@@ -100,6 +99,7 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 		}
 		out = append(out, one)
 	}
+	showTokens(p.String(), tokens, p.status.ObservedGeneration != p.object.GetGeneration())
 	if err := k.forget(ctx, p.ID, used); err != nil {
 		k.o.Log.Warn("what is remembered of a policy stays", "policy", p.ID.String(), "error", err)
 		next = sooner(next, firstPause)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -194,4 +195,59 @@ func TestTenant(t *testing.T) {
 	r.condition(p, "CredentialsReady", "Ready")
 	r.remove(p)
 	r.gone(ns, "")
+}
+
+// TestHeldPolicy: one that is deleted, but held by somebody's finalizer, counts
+// as gone: what was made and its token's state go, nothing is minted, and
+// nobody looks at it again and again.
+func TestHeldPolicy(t *testing.T) {
+	c := harness.Cluster(t)
+	s := fairlead(t)
+	r := run(t, c, func(r *running) { r.metrics = freeAddress(t) })
+	s.source(r, "cluster", "*")
+	ns := r.chosen(c)
+	p := r.policy(s.entry(""))
+	r.has(ns, s.key(), r.secret)
+	r.condition(p, "Ready", "Ready")
+	r.patch(p, `{"metadata":{"finalizers":["test.example/held"]}}`)
+	t.Cleanup(func() {
+		_ = r.api.Patch(ended, p, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+	})
+	r.remove(p)
+	r.gone(ns, "")
+	harness.Until(t, "the state goes", func() error {
+		if names := r.states(); len(names) > 0 {
+			return fmt.Errorf("%v", names)
+		}
+		return nil
+	})
+	const looks = `controller_runtime_reconcile_total{controller="policy",result="requeue_after"} `
+	before := r.metric(looks)
+	time.Sleep(1500 * time.Millisecond)
+	if after := r.metric(looks); after != before {
+		t.Errorf("it is looked at again: %s times, then %s", before, after)
+	}
+	if !r.read(p) || len(r.states()) > 0 || len(s.tokens(t)) != 1 {
+		t.Errorf("the states are %v, the tokens %v", r.states(), s.tokens(t))
+	}
+}
+
+// TestSeries: what the metrics say of a token goes with its registry.
+func TestSeries(t *testing.T) {
+	c := harness.Cluster(t)
+	s := fairlead(t)
+	r := run(t, c, func(r *running) { r.metrics = freeAddress(t) })
+	s.source(r, "cluster", "*")
+	r.source("hub", "*")
+	p := r.policy(s.entry(""))
+	r.condition(p, "CredentialsReady", "Ready")
+	series := fmt.Sprintf("fairlead_controller_credential_expires_timestamp_seconds{host=%q,policy=%q} ", s.Host+"/acme-web", "ClusterPullSecret/"+p.Name)
+	if r.metric(series) == "" {
+		t.Fatalf("there is no %s", series)
+	}
+	r.policy(hub)
+	r.condition(p, "CredentialsReady", "Ready")
+	if got := r.metric(series); got != "" {
+		t.Errorf("it says %s of a registry that left", got)
+	}
 }
