@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -86,8 +87,8 @@ func TestAsked(t *testing.T) {
 			t.Errorf("it waits %s, want %s", got, want)
 		}
 		now = now.Add(min(want, lastPause))
-		if got, err := a.pause("state", "source", true); got != 0 || !errors.Is(err, down) {
-			t.Errorf("after the pause it waits %s, %v", got, err)
+		if got := pause(true); got != 0 {
+			t.Errorf("after the pause it waits %s", got)
 		}
 	}
 	if wait, err := a.pause("state", "another", true); wait != 0 || err != nil {
@@ -106,6 +107,72 @@ func TestAsked(t *testing.T) {
 	}
 	if got := a.told("state", "source", down); got != firstPause {
 		t.Errorf("the first pause after a success is %s", got)
+	}
+}
+
+// TestOutage: a registry that cannot be reached is asked by one state at a
+// time, and no sooner than its pause is over, whichever state asks; others get
+// that answer. Another registry waits for nothing.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	now := noon
+	a := newAsked(func() time.Time { return now })
+	down := refused(pullplan.RegistryUnreachable, "down")
+	states := 0
+	waits := func(source string) (string, time.Duration, error) { // for a state that never asked
+		states++
+		name := fmt.Sprint("state", states)
+		wait, err := a.pause(name, source, true)
+		return name, wait, err
+	}
+	var asking []string
+	for range 2 * mostAsks {
+		name, wait, err := waits("hangs")
+		if wait == 0 {
+			asking = append(asking, name)
+		} else if wait != firstPause || err != nil {
+			t.Errorf("beyond the most it waits %s, %v", wait, err)
+		}
+	}
+	if len(asking) != mostAsks {
+		t.Errorf("%d ask at a time", len(asking))
+	}
+	for _, name := range asking {
+		now = now.Add(time.Millisecond)
+		a.told(name, "hangs", down)
+	}
+	for want := firstPause; want < 2*lastPause; want *= 2 {
+		if _, wait, err := waits("hangs"); wait != min(want, lastPause) || !errors.Is(err, down) {
+			t.Errorf("others wait %s, %v; want %s", wait, err, min(want, lastPause))
+		}
+		now = now.Add(min(want, lastPause))
+		name, wait, _ := waits("hangs")
+		if wait != 0 {
+			t.Errorf("after the pause it waits %s", wait)
+		}
+		now = now.Add(askTime)
+		if _, wait, err := waits("hangs"); wait != askTime || !errors.Is(err, down) {
+			t.Errorf("while one asks others wait %s, %v", wait, err)
+		}
+		if _, wait, _ := waits(name); wait != 0 {
+			t.Errorf("another registry waits %s", wait)
+		}
+		a.told(name, "hangs", down)
+	}
+	now = now.Add(-time.Hour)
+	name, wait, _ := waits("hangs")
+	if wait != 0 {
+		t.Errorf("after the clock was set back it waits %s", wait)
+	}
+	a.told(name, "hangs", nil)
+	if _, wait, err := waits("hangs"); wait != 0 || err != nil {
+		t.Errorf("once it is reached others wait %s, %v", wait, err)
+	}
+	a.told("one", "gone", down)
+	now = now.Add(time.Hour)
+	a.told("two", "hangs", nil)
+	if len(a.down) != 0 {
+		t.Errorf("what nobody asks is kept: %v", a.down)
 	}
 }
 

@@ -69,6 +69,9 @@ func (k *keeper) renewed(ctx context.Context, p policy, r v1alpha1.Registry) (h 
 	name, mark, now := stateName(p.ID, r), fingerprint(source), k.o.Now()
 	due := !is || h.source != mark || !now.Before(h.due(r.Fairlead.RenewAfter.Duration, now))
 	if wait, err = k.asked.pause(name, mark, due); wait > 0 {
+		if err == nil && !is {
+			err = refused(pullplan.CredentialPending, "the registry is asked for a token in a moment")
+		}
 		return h, k.untilDue(h, r, wait, err), err
 	}
 	next, err := k.ask(ctx, p, r, source, h, due)

@@ -135,7 +135,7 @@ func accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
 func (k *keeper) watchPolicies(mgr manager.Manager) error {
 	skip := true
 	c, err := controller.NewTyped("policy", mgr, controller.TypedOptions[pullplan.ID]{
-		SkipNameValidation: &skip, MaxConcurrentReconciles: workers, // a registry that hangs holds up one
+		SkipNameValidation: &skip, MaxConcurrentReconciles: workers, // a registry that hangs holds up mostAsks of them at most
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[pullplan.ID](time.Second, 5*time.Minute),
 		Reconciler:  reconcile.TypedFunc[pullplan.ID](k.reconcilePolicy),
 	})
