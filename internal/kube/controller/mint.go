@@ -32,8 +32,7 @@ const (
 	tokenUser = "token"
 	// askTime bounds one question to a registry.
 	askTime = 20 * time.Second
-	// tries of one mint: a token of a key may have ended meanwhile, or be an
-	// old one.
+	// tries of one mint: the token of a key may have ended, or be an old one.
 	tries = 16
 	// longestToken is far more than a Fairlead's, in bytes.
 	longestToken = 4 << 10
@@ -182,7 +181,8 @@ func failure(source *corev1.Secret, err error) error {
 
 // mint asks for a token. The key of the request depends on the token before
 // alone, and a registry gives the same token for the same key: who was killed
-// before it remembered one, or lost it, gets it again.
+// before it remembered one, or lost it, gets it again. If that one ended or is
+// old the key is one of the hour, and the same holds for as long.
 func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha1.Registry, before string) (held, error) {
 	now, life := k.o.Now(), r.Fairlead.Lifetime.Duration
 	spec := v1.TokenSpec{Access: "readonly", Description: "pull secrets of " + p.ID.String(), Expires: life.String()}
@@ -206,13 +206,14 @@ func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha
 		if made.Expires != nil {
 			h.expires = *made.Expires
 		}
-		if left := h.expires.Sub(now); !made.Added && left < life/2 {
-			before, ended = made.ID, 0 // one that was renewed long ago
-			continue
-		} else if left <= 0 {
+		switch left := h.expires.Sub(now); {
+		case left <= 0 && (made.Added || ended > 0):
 			return held{}, refused(pullplan.RegistryRefused, "the new token expired at %s already: compare the clocks of the registry and of the controller", h.expires.UTC().Format(time.RFC3339))
+		case !made.Added && left < life/2: // one that was renewed long ago
+			ended++
+		default:
+			return h, nil
 		}
-		return h, nil
 	}
 	return held{}, refused(pullplan.RegistryRefused, "the tokens of all requests so far ended: it is tried again with others in an hour at most")
 }
@@ -234,7 +235,7 @@ func unfit(made v1.TokenValue) string {
 	return ""
 }
 
-// requestKey is another one once tokens of it ended.
+// requestKey is another one, of the hour, once tokens of it ended or are old.
 func requestKey(p policy, r v1alpha1.Registry, before string, now time.Time, ended int) string {
 	text := fmt.Sprintf("%s %s %s", p.object.GetUID(), stateName(p.ID, r), before)
 	if ended > 0 {

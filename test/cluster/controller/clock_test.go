@@ -314,6 +314,40 @@ func TestLostState(t *testing.T) {
 	})
 }
 
+// TestLostStateAfterMany: after more renewals than one mint tries a state that
+// is lost costs one token, which comes again if it is lost once more.
+func TestLostStateAfterMany(t *testing.T) {
+	c := harness.Cluster(t)
+	s := fairlead(t)
+	r := run(t, c, at(&clock{}))
+	s.source(r, "cluster", "*")
+	ns := r.chosen(c)
+	p := r.policy(s.entry(", lifetime: 168h, renewAfter: 1h"))
+	now := password(r.has(ns, s.key(), r.secret), s.key())
+	r.later(85 * time.Hour) // all tokens from here on are in the second half of their lives
+	for range 18 {
+		_, now = r.turns(ns, s.key(), now)
+		r.later(time.Hour + time.Minute)
+	}
+	r.turns(ns, s.key(), now)
+	before := len(s.tokens(t))
+	for range 2 {
+		was := secretOf(r.Name, r.state())
+		r.read(was)
+		r.remove(was)
+		harness.Until(t, "another state", func() error {
+			if s := secretOf(r.Name, was.Name); !r.read(s) || s.UID == was.UID {
+				return errors.New("there is none")
+			}
+			return nil
+		})
+		r.condition(p, "CredentialsReady", "Ready")
+	}
+	if n := len(s.tokens(t)) - before; n != 1 {
+		t.Errorf("%d tokens were minted, want 1", n)
+	}
+}
+
 // TestMalformedFairleadSources: what lacks in a source is named; nothing of it
 // is sent anywhere.
 func TestMalformedFairleadSources(t *testing.T) {
