@@ -55,7 +55,8 @@ type Kept struct {
 // Options of Renew.
 type Options struct {
 	Now time.Time
-	// Names that the server is called by: DNS names and IP addresses.
+	// Names that the server is called by: DNS names and IP addresses. A
+	// certificate with others as well is good, until it is due.
 	Names []string
 	// Trusted says that all clients have the whole Bundle by now.
 	Trusted bool
@@ -86,8 +87,9 @@ func Renew(k Kept, o Options) (_ Kept, news []string, err error) {
 		news = append(news, "the next authority signs")
 		k.Authority, k.Next, k.Before, k.Server, authority = k.Next, Pair{}, k.Authority.Cert, Pair{}, next
 	}
-	if reason := k.Server.unfit(authority, o); reason != "" {
+	if reason, others := k.Server.unfit(authority, o); reason != "" {
 		news = append(news, "a new certificate: "+reason)
+		o.Names = append(others, o.Names...)
 		if k.Server, err = authority.issue(o); err != nil {
 			return k, nil, err
 		}
@@ -172,20 +174,22 @@ func due(c *x509.Certificate, now time.Time) bool {
 	return !now.Before(c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2))
 }
 
-// unfit says why a server's certificate must be replaced, "" if it need not.
-func (p Pair) unfit(authority signer, o Options) string {
+// unfit says why a server's certificate must be replaced, "" if it need not,
+// and which names the next one keeps: while a server that is called otherwise
+// takes over there are two, who would take theirs from each other.
+func (p Pair) unfit(authority signer, o Options) (reason string, keep []string) {
 	s, err := p.parse(o.Now)
 	switch {
 	case err != nil:
-		return err.Error()
+		return err.Error(), nil
 	case s.cert.CheckSignatureFrom(authority.cert) != nil:
-		return "its authority had not signed it"
+		return "its authority had not signed it", nil
 	case due(s.cert, o.Now):
-		return "two thirds of its life were over"
-	case !slices.Equal(sorted(namesOf(s.cert)), sorted(o.Names)):
-		return "it was for other names"
+		return "two thirds of its life were over", nil
+	case slices.ContainsFunc(o.Names, func(name string) bool { return s.cert.VerifyHostname(name) != nil }):
+		return "it was for other names", namesOf(s.cert)
 	}
-	return ""
+	return "", nil
 }
 
 func namesOf(c *x509.Certificate) []string {

@@ -175,8 +175,18 @@ func TestOtherNames(t *testing.T) {
 	if err != nil || len(news) != 1 || !bytes.Equal(k.Bundle(), after.Bundle()) {
 		t.Errorf("%q, %v", news, err)
 	}
-	if err := trusts(k.Bundle(), after, "new.example", start); err != nil {
-		t.Error(err)
+	for _, name := range append([]string{"new.example"}, names...) {
+		if err := trusts(k.Bundle(), after, name, start); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The one that is called otherwise is content: they do not take turns.
+	if _, news := renew(t, after, start, true); len(news) > 0 {
+		t.Errorf("the other server says %q", news)
+	}
+	due, _, err := Renew(after, Options{Now: start.Add(ServerLife), Names: []string{"new.example"}, Trusted: true})
+	if err != nil || trusts(due.Bundle(), due, names[0], start.Add(ServerLife)) == nil {
+		t.Errorf("names that nobody has any more stay for ever, %v", err)
 	}
 	if _, _, err := Renew(Kept{}, Options{Now: start}); err == nil {
 		t.Error("a certificate for nobody")

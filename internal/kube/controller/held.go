@@ -66,6 +66,14 @@ func stateName(id pullplan.ID, r v1alpha1.Registry) string {
 	return "fairlead-state-" + hex.EncodeToString(sum[:10])
 }
 
+// stateOf is the policy whose credential a Secret remembers, if it is a state.
+func stateOf(s *corev1.Secret) (pullplan.ID, bool) {
+	if s.Labels[stateLabel] == "" {
+		return pullplan.ID{}, false
+	}
+	return pullplan.ParseID(s.Annotations[pullplan.PolicyAnnotation])
+}
+
 // held reads the credential in use from the cache.
 func (k *keeper) held(ctx context.Context, id pullplan.ID, r v1alpha1.Registry) (h held, is bool, err error) {
 	var s corev1.Secret

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -9,6 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/pullplan"
@@ -195,6 +199,54 @@ func TestRequestKey(t *testing.T) {
 		}
 		seen[other] = true
 	}
+}
+
+// TestConcerned: a state matters to its policy alone, what is none to all, and
+// the webhook's certificate to nobody.
+func TestConcerned(t *testing.T) {
+	t.Parallel()
+	k := &keeper{client: policiesOf{names: []string{"a", "b"}}, named: map[string]cache.Cache{"pull": nil}}
+	secret := func(name, policy, state string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Annotations: map[string]string{pullplan.PolicyAnnotation: policy}, Labels: map[string]string{stateLabel: state},
+		}}
+	}
+	const all = "[ClusterPullSecret/a ClusterPullSecret/b]"
+	for name, c := range map[string]struct {
+		s    *corev1.Secret
+		want string
+	}{
+		"a state":                   {secret("fairlead-state-x", "PullSecret/ns/p", "credential"), "[PullSecret/ns/p]"},
+		"one that somebody spoilt":  {secret("fairlead-state-x", "x", "credential"), all},
+		"a source":                  {secret("hub", "", ""), all},
+		"somebody's annotation":     {secret("hub", "PullSecret/ns/p", ""), all},
+		"a pull secret of ours":     {secret("pull", "ClusterPullSecret/a", ""), "[]"},
+		"somebody's of that name":   {secret("pull", "", ""), all},
+		"the webhook's certificate": {secret(certificateName, "", ""), "[]"},
+	} {
+		got := []pullplan.ID{}
+		if k.sources().Create(event.TypedCreateEvent[*corev1.Secret]{Object: c.s}) {
+			got = k.concerned(t.Context(), c.s)
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+	}
+}
+
+// policiesOf is an API with ClusterPullSecrets of these names alone.
+type policiesOf struct {
+	client.Client
+	names []string
+}
+
+func (p policiesOf) List(_ context.Context, l client.ObjectList, _ ...client.ListOption) error {
+	if all, is := l.(*v1alpha1.ClusterPullSecretList); is {
+		for _, name := range p.names {
+			all.Items = append(all.Items, v1alpha1.ClusterPullSecret{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+	}
+	return nil
 }
 
 // TestAllows reads the annotation.

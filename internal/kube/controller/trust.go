@@ -38,6 +38,9 @@ const (
 	// spreadTime is how long API servers may take to see a new bundle.
 	spreadTime = 20 * time.Second
 	checkAgain = 200 * time.Millisecond
+	// writePause lies between two writes of a replica to the Secret, whoever
+	// undoes them.
+	writePause = 3 * time.Second
 )
 
 // trust is what a replica knows about the configuration.
@@ -46,7 +49,8 @@ type trust struct {
 	// bundle is what the configuration has, since when.
 	bundle []byte
 	since  time.Time
-	told   string // what was said about it last
+	told   string    // what was said about it last
+	wrote  time.Time // the Secret
 }
 
 // watch nudges at each change of the Secret; the configuration is watched once
@@ -125,10 +129,10 @@ func (h *hook) check(ctx context.Context) (readable bool, again time.Duration, e
 	default:
 		readable = true
 	}
-	kept, changed, err := h.renew(ctx, &config)
+	kept, again, err := h.renew(ctx, &config)
 	switch {
-	case changed:
-		return readable, checkAgain, nil // by somebody else, meanwhile
+	case again > 0:
+		return readable, again, nil
 	case err != nil:
 		return readable, checkEvery, err
 	}
@@ -153,17 +157,21 @@ func (h *hook) tell(text string) {
 	}
 }
 
-// renew gives what is in the Secret, renewed if it is due. changed says that
-// somebody else wrote it meanwhile.
-func (h *hook) renew(ctx context.Context, config *admissionregistrationv1.MutatingWebhookConfiguration) (kept certificate.Kept, changed bool, err error) {
+// renew gives what is in the Secret, renewed if it is due. again is above 0 if
+// it is to be looked at then: somebody else wrote it meanwhile, or we did too
+// short a time ago.
+func (h *hook) renew(ctx context.Context, config *admissionregistrationv1.MutatingWebhookConfiguration) (kept certificate.Kept, again time.Duration, err error) {
 	s, err := h.secret(ctx)
 	if err != nil {
-		return kept, false, err
+		return kept, 0, err
 	}
 	before := keptIn(s.Data)
 	kept, news, err := certificate.Renew(before, certificate.Options{Now: h.k.o.Now(), Names: h.names, Trusted: h.trusted(config, before.Bundle())})
 	if err != nil || len(news) == 0 {
-		return kept, false, err
+		return kept, 0, err
+	}
+	if wait := time.Until(h.trust.wrote.Add(writePause)); wait > 0 {
+		return before, wait, nil
 	}
 	s.Data = dataOf(kept)
 	if s.UID == "" {
@@ -172,12 +180,13 @@ func (h *hook) renew(ctx context.Context, config *admissionregistrationv1.Mutati
 		err = h.replace(ctx, s)
 	}
 	if apierrors.IsAlreadyExists(err) || s.UID != "" && stale(err) {
-		return kept, true, nil
+		return kept, checkAgain, nil
 	}
 	if err == nil {
+		h.trust.wrote = time.Now()
 		h.k.o.Log.Info("the webhook's certificate is renewed", "news", strings.Join(news, "; "))
 	}
-	return kept, false, err
+	return kept, 0, err
 }
 
 // secret reads the Secret past the cache; it has no UID if there is none.

@@ -60,7 +60,12 @@ func (k *keeper) watchNamespaces(mgr manager.Manager) error {
 			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
 		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
 			predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
-		kinds(k.own, &corev1.Secret{}, func(ctx context.Context, _ *corev1.Secret) []string { return all(ctx) }, k.sources()),
+		kinds(k.own, &corev1.Secret{}, func(ctx context.Context, s *corev1.Secret) []string {
+			if id, is := stateOf(s); is && id.Namespace != "" {
+				return []string{id.Namespace}
+			}
+			return all(ctx)
+		}, k.sources()),
 	}
 	for _, named := range k.named {
 		sources = append(sources, source.TypedKind(named, &corev1.Secret{}, k.secretEvents()))
@@ -77,11 +82,12 @@ func watch[R comparable](c controller.TypedController[R], sources []source.Typed
 	return nil
 }
 
-// sources are the secrets of our namespace that are no pull secret of ours.
+// sources are the secrets of our namespace that are neither a pull secret of
+// ours nor the webhook's: sources and states.
 func (k *keeper) sources() predicate.TypedPredicate[*corev1.Secret] {
 	return predicate.NewTypedPredicateFuncs(func(s *corev1.Secret) bool {
 		_, permitted := k.named[s.Name]
-		return !permitted || s.Annotations[pullplan.PolicyAnnotation] == ""
+		return s.Name != certificateName && (!permitted || s.Annotations[pullplan.PolicyAnnotation] == "")
 	})
 }
 
@@ -157,11 +163,11 @@ func (k *keeper) watchPolicies(mgr manager.Manager) error {
 	})
 }
 
-// concerned are the policies that a secret of our namespace may matter to: all
-// that are, and the one that a state was made for, which may be gone.
+// concerned are the policies that a secret of our namespace may matter to: the
+// one that a state was made for, which may be gone, else all that are.
 func (k *keeper) concerned(ctx context.Context, s *corev1.Secret) (out []pullplan.ID) {
-	if id, is := pullplan.ParseID(s.Annotations[pullplan.PolicyAnnotation]); is {
-		out = append(out, id)
+	if id, is := stateOf(s); is {
+		return []pullplan.ID{id}
 	}
 	all, err := k.policies(ctx, "")
 	if err != nil {
