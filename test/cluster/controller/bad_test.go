@@ -131,8 +131,32 @@ func TestBadSources(t *testing.T) {
 	r.has(ns, "registry.example", r.secret)
 	r.condition(p, "Ready", "SourceMissing")
 	r.source("no-such", "*")
-	r.has(ns, "b.example", r.secret)
+	before := r.has(ns, "b.example", r.secret)
 	r.condition(p, "Ready", "Ready")
+
+	// Who makes a source anew finds the same secret, and withdraws nothing
+	// meanwhile.
+	r.Kubectl("delete", "secret", "missing", "no-such")
+	r.condition(p, "Ready", "SourceMissing")
+	r.has(ns, "registry.example", r.secret)
+	r.apply(`apiVersion: v1
+kind: Secret
+metadata: {name: missing, annotations: {fairlead.dev/namespaces: '*'}}
+type: kubernetes.io/dockerconfigjson
+stringData: {.dockerconfigjson: '{"auths":{"registry.example":{"username":"another","password":"p"}}}'}
+`)
+	after := r.has(ns, "another", r.secret)
+	if after.UID != before.UID || !strings.Contains(string(after.Data[".dockerconfigjson"]), "b.example") {
+		t.Errorf("the secret is another: %s", after.Data)
+	}
+	// No longer allowed is withdrawn.
+	r.Kubectl("annotate", "secret", "missing", "fairlead.dev/namespaces=other", "--overwrite")
+	harness.Until(t, "the entry goes", func() error {
+		if s := r.pull(ns); s == nil || strings.Contains(string(s.Data[".dockerconfigjson"]), "registry.example") {
+			return errors.New("it is there")
+		}
+		return nil
+	})
 }
 
 // TestNames: a name that was not given at the start is neither read nor
@@ -203,11 +227,7 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 		r.Kubectl("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", rule, "--ignore-not-found")
 	})
 	quota, ruled, good := c.Namespace(t).Name, c.Namespace(t).Name, c.Namespace(t).Name
-	r.apply("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: %s}\nspec: {hard: {count/secrets: '0'}}\n", quota)
-	limit := &corev1.ResourceQuota{ObjectMeta: named(quota, "none")} // the cluster of the tests has no controller that does this
-	if err := r.api.Status().Patch(t.Context(), limit, client.RawPatch(types.MergePatchType, []byte(`{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}`))); err != nil {
-		t.Fatal(err)
-	}
+	r.noSecrets(quota)
 	r.Kubectl("patch", "validatingadmissionpolicy", rule, "--type=json", "-p",
 		fmt.Sprintf(`[{"op":"replace","path":"/spec/validations/0/expression","value":"object.metadata.name != '%s' || object.metadata.namespace != '%s'"}]`, r.secret, ruled))
 	harness.Until(t, "the rule", func() error {
@@ -245,6 +265,16 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 	r.has(quota, "registry.example", r.secret)
 	r.has(ruled, "registry.example", r.secret)
 	r.condition(p, "Ready", "Ready")
+}
+
+// noSecrets gives a namespace the ResourceQuota none, of no secret.
+func (r *running) noSecrets(namespace string) {
+	r.t.Helper()
+	r.apply("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: %s}\nspec: {hard: {count/secrets: '0'}}\n", namespace)
+	limit := &corev1.ResourceQuota{ObjectMeta: named(namespace, "none")} // the cluster of the tests has no controller that does this
+	if err := r.api.Status().Patch(r.t.Context(), limit, client.RawPatch(types.MergePatchType, []byte(`{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}`))); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestTerminating: a namespace that is about to go is left alone, and counted
