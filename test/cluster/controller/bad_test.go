@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,6 +266,40 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 	r.has(quota, "registry.example", r.secret)
 	r.has(ruled, "registry.example", r.secret)
 	r.condition(p, "Ready", "Ready")
+}
+
+// TestAccountDeleted: a service account that is deleted just before its list is
+// written, and made again by the cluster, has the name all the same; one that
+// nobody makes again is forgotten.
+func TestAccountDeleted(t *testing.T) {
+	c := harness.Cluster(t)
+	p := startProxy(t, c)
+	r := run(t, c, behind(p))
+	var once sync.Once
+	p.before = func(w write) {
+		if strings.HasPrefix(w.what, "PATCH serviceaccounts/") {
+			once.Do(func() { // the API server answers when it is gone
+				for _, name := range []string{"default", "build"} {
+					if err := r.api.Delete(t.Context(), accountOf(w.namespace, name)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	r.source("hub", "*")
+	ns := c.Namespace(t).Name
+	r.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: build, namespace: %s}\n", ns)
+	r.Kubectl("label", "namespace", ns, "team="+r.Name)
+	policy := r.policy(hub, "serviceAccounts: {all: true}")
+	r.has(ns, "registry.example", r.secret)
+	r.condition(policy, "Ready", "Ready")
+	if r.read(accountOf(ns, "build")) {
+		t.Error("the controller made an account")
+	}
+	if n := len(p.writes("PATCH serviceaccounts/")); n > 8 {
+		t.Errorf("it took %d writes", n)
+	}
 }
 
 // noSecrets gives a namespace the ResourceQuota none, of no secret.
