@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead.dev/fairlead/internal/certificate"
 	"fairlead.dev/fairlead/test/cluster/harness"
@@ -308,61 +307,6 @@ func TestTogether(t *testing.T) {
 			return conn.Close()
 		})
 	}
-}
-
-// TestOtherNames: replicas that are called otherwise, as in an update of
-// --webhook-url, share a certificate instead of taking it from each other; and
-// what somebody spoils again and again is repaired now and then.
-func TestOtherNames(t *testing.T) {
-	s := newSite(t, harness.Cluster(t))
-	one, two := freePort(t), freePort(t)
-	s.install(one)
-	all := []*running{
-		s.start(append(serving(one), "--leader-elect")...),
-		s.start("--leader-elect", "--webhook-listen", fmt.Sprintf("127.0.0.1:%d", two), "--webhook-url", fmt.Sprintf("https://localhost:%d/mutate-pods", two)),
-	}
-	renewals := func() (n int) {
-		for _, r := range all {
-			n += strings.Count(r.log.String(), "the webhook's certificate is renewed")
-		}
-		return n
-	}
-	shown := func() {
-		t.Helper()
-		for name, port := range map[string]int{"127.0.0.1": one, "localhost": two} {
-			harness.Until(t, "each shows one for its name", func() error {
-				roots := x509.NewCertPool()
-				roots.AppendCertsFromPEM(s.kept()["ca.crt"])
-				conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: roots, ServerName: name})
-				if err != nil {
-					return err
-				}
-				return conn.Close()
-			})
-		}
-	}
-	shown()
-	time.Sleep(2 * time.Second)
-	if n := renewals(); n != 2 { // the first one, and one for both names
-		t.Errorf("the certificate was written %d times, want 2", n)
-	}
-	before := renewals()
-	for range 20 {
-		if _, err := s.api.CoreV1().Secrets(system).Patch(context.Background(), "fairlead-webhook", types.MergePatchType, []byte(`{"data":{"tls.crt":"eA=="}}`), metav1.PatchOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	if n := renewals() - before; n > 2 {
-		t.Errorf("it was repaired %d times in two seconds", n)
-	}
-	harness.Until(t, "it is repaired", func() error {
-		if text := string(s.kept()["tls.crt"]); !strings.Contains(text, "BEGIN CERTIFICATE") {
-			return fmt.Errorf("it is %q", text)
-		}
-		return nil
-	})
-	shown()
 }
 
 func (s *site) leader() string {
