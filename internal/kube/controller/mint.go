@@ -207,10 +207,10 @@ func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha
 			h.expires = *made.Expires
 		}
 		switch left := h.expires.Sub(now); {
-		case left <= 0 && (made.Added || ended > 0):
-			return held{}, refused(pullplan.RegistryRefused, "the new token expired at %s already: compare the clocks of the registry and of the controller", h.expires.UTC().Format(time.RFC3339))
-		case !made.Added && left < life/2: // one that was renewed long ago
+		case ended == 0 && !made.Added && left < life/2: // one that was renewed long ago
 			ended++
+		case left <= 0:
+			return held{}, refused(pullplan.RegistryRefused, "the new token expired at %s already: compare the clocks of the registry and of the controller", h.expires.UTC().Format(time.RFC3339))
 		default:
 			return h, nil
 		}
