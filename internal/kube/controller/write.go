@@ -39,11 +39,9 @@ func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
 		if d.Reason == pullplan.NotWanted && d.Verb == pullplan.DeleteSecret && (o.wait > 0 || len(errs) > 0) {
 			continue
 		}
-		possible := true
+		possible := !slices.ContainsFunc(d.Policies, func(id pullplan.ID) bool { return blocked[id] })
 		if d.Verb == pullplan.SetList {
 			d, possible = d.Without(blocked)
-		} else {
-			possible = !slices.ContainsFunc(d.Policies, func(id pullplan.ID) bool { return blocked[id] })
 		}
 		if !possible {
 			continue
