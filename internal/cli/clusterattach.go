@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/kube"
@@ -29,8 +30,7 @@ const (
 	// listMark names the service account whose list attach put the name into.
 	listMark = "fairlead.dev/serviceaccount"
 
-	attachedSecret = "fairlead-pull"
-	defaultName    = "default" // of the namespace and of the service account
+	defaultName = "default" // of the namespace and of the service account
 )
 
 func newCluster(e env) *cobra.Command {
@@ -89,7 +89,7 @@ You must be signed in to each registry (fairlead login URL), with admin rights.`
 	addRegistries(cmd, e, &a.registries, "`URL` of a registry that the cluster pulls from; may be repeated")
 	f.StringVar(&a.account, "account", "", "`account` that owns the cluster, for the operator (default one's own)")
 	f.BoolVar(&a.bare, "without-controller", false, "place the secrets once, and install nothing in the cluster")
-	f.StringVar(&a.secret, "secret-name", attachedSecret, "`name` of the pull secret")
+	f.StringVar(&a.secret, "secret-name", deploy.SecretName, "`name` of the pull secret")
 	f.BoolVar(&a.loopback, "allow-loopback", false, "let a registry be at this machine's loopback address: nodes look for it on themselves")
 	f.BoolVar(&a.plainHTTP, "insecure-http", false, "let a registry be plain http: whoever listens on the way reads the token")
 	f.BoolVar(&a.dryRun, "dry-run", false, "only say what would be done; no token is made")
@@ -148,8 +148,8 @@ func (a *attachFlags) read(name string) error {
 		return a.installFlags.unused(a.cmd, hint)
 	case len(a.cluster.namespaces) > 0:
 		return usagef(hint, "--namespace is for --without-controller: the controller sees to all namespaces")
-	case a.secret != attachedSecret:
-		return usagef(hint, "--secret-name is for --without-controller: the controller has the right to %s alone", attachedSecret)
+	case a.secret != deploy.SecretName:
+		return usagef(hint, "--secret-name is for --without-controller: the controller has the right to %s alone", deploy.SecretName)
 	}
 	return a.installFlags.check(hint)
 }
@@ -160,9 +160,13 @@ type attachment struct {
 	name, uid  string
 	k          *kube.Cluster
 	registries clusterRegistries
-	// known says that the cluster carries the mark of this name.
-	known bool
+	// known are the URLs of registries in the marks of this name that the
+	// cluster carries.
+	known []string
 }
+
+// knows says whether the tokens of this name at a registry are this cluster's.
+func (x *attachment) knows(r *clusterRegistry) bool { return slices.Contains(x.known, r.url.String()) }
 
 func (a *attachFlags) run(ctx context.Context, e env, name string) error {
 	list, err := loginsFor(e, a.registries, a.cmd.CommandPath()+" --help")
@@ -251,8 +255,11 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		case s.Labels[clusterLabel] != x.name:
 			return occupied(s, "the cluster is attached as "+s.Labels[clusterLabel], "fairlead cluster attach "+s.Labels[clusterLabel]+", or first fairlead cluster detach "+s.Labels[clusterLabel])
 		}
-		x.known = x.known || s.Annotations[uidMark] == x.uid
-		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
+		urls := strings.Fields(s.Annotations[registriesMark])
+		if s.Annotations[uidMark] == x.uid {
+			x.known = append(x.known, urls...)
+		}
+		for _, u := range urls {
 			if !slices.ContainsFunc(x.registries, func(r *clusterRegistry) bool { return r.url.String() == u }) && !slices.Contains(dropped, u) {
 				dropped = append(dropped, u)
 				fmt.Fprintf(e.stderr, "warning: %s goes out of the secret, and its token stays. Next: fairlead cluster detach %s --registry-only --registry %s\n", shown(u), x.name, shown(u))
@@ -290,7 +297,7 @@ func (x *attachment) secretIn(namespace string, entries []dockerconfig.Entry) (p
 func (x *attachment) do(ctx context.Context, e env) error {
 	var entries []dockerconfig.Entry
 	for _, r := range x.registries {
-		v, err := r.token(ctx, "readonly", x.name, x.uid, x.known)
+		v, err := r.token(ctx, pullAccess, x.name, x.uid, x.knows(r))
 		if err != nil {
 			return err
 		}
@@ -359,7 +366,7 @@ func (x *attachment) place(ctx context.Context, e env, namespace string, entries
 func (x *attachment) dry(ctx context.Context, e env) error {
 	var entries []dockerconfig.Entry
 	for _, r := range x.registries {
-		entries = append(entries, r.entry("NO-TOKEN-IS-MADE-IN-A-DRY-RUN"))
+		entries = append(entries, r.entry(noToken))
 	}
 	var docs []json.RawMessage
 	for _, n := range x.places() {

@@ -184,7 +184,7 @@ func (x *installation) free(ctx context.Context, e env) error {
 		default:
 			x.dropped(e, s)
 		}
-		x.known = true
+		x.known = append(x.known, strings.Fields(s.Annotations[registriesMark])...)
 	}
 	for _, o := range []kube.Object{controllerObject(), policyObject(), ownPolicyObject()} {
 		there, err := x.k.Find(ctx, o)
@@ -226,7 +226,7 @@ func (x *installation) dropped(e env, s pullsecret.Secret) {
 
 // token gives the value of the cluster's token at a registry, and tries it.
 func (x *installation) token(ctx context.Context, e env, r *clusterRegistry) (string, error) {
-	v, err := r.token(ctx, clusterAccess, x.name, x.uid, x.known)
+	v, err := r.token(ctx, clusterAccess, x.name, x.uid, x.knows(r))
 	if err != nil {
 		return "", err
 	}

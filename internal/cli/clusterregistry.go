@@ -176,7 +176,7 @@ func minted(t v1.Token, cluster string, all []v1.Token) bool {
 }
 
 // token gives the cluster's token of an access with its value: the one that it
-// has, or a new one. known says that the cluster carries the mark of this name.
+// has, or a new one. known says that those which are there are this cluster's.
 //
 // The registry keeps the name of a token's cluster, not which cluster that is.
 // It does keep under which key the token was asked for, and the key is made of

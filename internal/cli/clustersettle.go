@@ -240,6 +240,9 @@ func (x *installation) settle(ctx context.Context, e env) error {
 // by now.
 func (x *installation) endPlaced(ctx context.Context, e env) error {
 	for _, r := range x.registries {
+		if !x.knows(r) {
+			continue
+		}
 		tokens, err := r.tokens(ctx, x.name, false)
 		if err != nil {
 			return err

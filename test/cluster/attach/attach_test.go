@@ -201,7 +201,7 @@ func TestAttachRefuses(t *testing.T) {
 	s.ns.Kubectl("delete", "secret", "fairlead-pull", "-n", "kube-system")
 
 	// The name of another cluster, whose tokens are there already.
-	s.regional.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "readonly", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
+	s.taken(s.regional)
 	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || s.active(s.regional) != 1 || !s.missing("default") {
 		t.Errorf("the name of another cluster: %+v, %d tokens", r, s.active(s.regional))
 	}
@@ -212,6 +212,13 @@ func TestAttachRefuses(t *testing.T) {
 	if r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.regional.URL, "--force"); !strings.Contains(r.Stdout, "is revoked") || s.active(s.regional) != 0 {
 		t.Errorf("a lost cluster: %+v", r)
 	}
+	// A registry that is added may have another cluster of the name, too.
+	s.ns.Fairlead(0, "cluster", "attach", "prod", "--registry", s.regional.URL, "--without-controller", "--allow-loopback")
+	s.taken(s.global)
+	if r := s.attach(5); !strings.Contains(r.Stderr, s.global.URL+" has tokens of another cluster with the name prod") || s.active(s.global) != 1 {
+		t.Errorf("an added registry: %+v, %d tokens", r, s.active(s.global))
+	}
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.global.URL, "--force")
 	s.attach(0)
 	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
@@ -225,7 +232,7 @@ func TestAttachRefuses(t *testing.T) {
 		t.Errorf("with a copy: %+v", r)
 	}
 
-	if r := s.attach(3, "--as", "somebody"); !strings.Contains(r.Stderr, "the user somebody may not get namespaces") || len(s.tokens(s.global, "prod")) != 1 {
+	if r := s.attach(3, "--as", "somebody"); !strings.Contains(r.Stderr, "the user somebody may not get namespaces") || s.active(s.global) != 0 {
 		t.Errorf("without rights: %+v", r)
 	}
 	nobody := t.TempDir()
@@ -237,6 +244,12 @@ func TestAttachRefuses(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
+}
+
+// taken makes a token as an attach of another cluster of the name does.
+func (s *site) taken(r *harness.Fairlead) {
+	s.t.Helper()
+	r.Manage(s.t, "POST", "tokens", map[string]any{"account": "acme", "access": "readonly", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
 }
 
 // TestAttachDryRun prints all, changes nothing, and makes no token.

@@ -208,6 +208,11 @@ func TestInstallRefuses(t *testing.T) {
 	}
 	s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", at.URL, "--force")
 	s.attach(0, "--wait=false")
+	added := s.registry()
+	added.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
+	if r := s.attach(5, "--registry", added.URL); !strings.Contains(r.Stderr, added.URL+" has tokens of another cluster with the name prod") || len(s.active(added)) != 1 {
+		t.Errorf("the name of another cluster at an added registry: %+v", r)
+	}
 	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}

@@ -35,13 +35,19 @@ func newSite(t *testing.T, c *harness.Kubernetes, registries int) *site {
 	t.Helper()
 	s := &site{t: t, c: c, ns: c.Namespace(t)}
 	for range registries {
-		r := harness.StartFairlead(t)
-		r.Account(t, "acme", "acme-web")
-		s.registries = append(s.registries, r)
-		s.signIn(r)
+		s.registries = append(s.registries, s.registry())
 	}
 	t.Cleanup(s.clean)
 	return s
+}
+
+// registry starts one, and signs in.
+func (s *site) registry() *harness.Fairlead {
+	s.t.Helper()
+	r := harness.StartFairlead(s.t)
+	r.Account(s.t, "acme", "acme-web")
+	s.signIn(r)
+	return r
 }
 
 func (s *site) signIn(r *harness.Fairlead, flags ...string) {
