@@ -283,7 +283,7 @@ func (x *installation) apply(ctx context.Context, e env, o kube.Object, counts m
 	if counts[r]++; r == kube.Changed {
 		fmt.Fprintf(e.stdout, "%s: changed.\n", capital(o.String()))
 	}
-	if o.Kind() != "CustomResourceDefinition" {
+	if o.Kind() != crdKind {
 		return nil
 	}
 	return until(ctx, x.patience, func() (bool, error) {

@@ -144,12 +144,17 @@ func (x *installation) yield(ctx context.Context, s pullsecret.Secret) error {
 	if err != nil {
 		return err
 	}
-	was, _ := there.In("metadata", "annotations")[pullplan.ListAnnotation].(string)
-	names := strings.FieldsFunc(was, func(r rune) bool { return r == ',' })
+	names := listed(there)
 	if slices.Contains(names, s.Name) {
 		return nil
 	}
 	return x.k.Note(ctx, o, pullplan.ListAnnotation, strings.Join(append(names, s.Name), ","))
+}
+
+// listed are the names in an account's list that are the controller's.
+func listed(account kube.Object) []string {
+	names, _ := account.In("metadata", "annotations")[pullplan.ListAnnotation].(string)
+	return strings.FieldsFunc(names, func(r rune) bool { return r == ',' })
 }
 
 // prune takes away what an earlier attach of other flags installed.
