@@ -110,7 +110,7 @@ func (o Object) String() string {
 // object's own.
 var resources = map[string]string{
 	"Namespace": "namespaces", "Secret": "secrets", "ServiceAccount": "serviceaccounts", "Service": "services", "Lease": "leases",
-	"Deployment": "deployments", "PodDisruptionBudget": "poddisruptionbudgets",
+	"Deployment": "deployments",
 	"Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
 	"CustomResourceDefinition":  "customresourcedefinitions",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
