@@ -55,7 +55,7 @@ A person is asked first; in scripts --force is needed.`,
 	f.BoolVar(&d.sure, "force", false, "do not ask")
 	f.DurationVar(&d.patience, "timeout", time.Minute, "how `long` to wait for the controller to take its secrets away, before the command does")
 	complete(cmd, "account")
-	d.cluster = addCluster(cmd, e, false)
+	d.cluster = addCluster(cmd, false)
 	_ = f.MarkHidden("namespace") // it is in all
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hint := cmd.CommandPath() + " --help"
@@ -88,7 +88,9 @@ type detachment struct {
 	// unread are the namespaces whose secrets may not be seen.
 	unread map[string]error
 	// kept are others' policies, and so the kinds.
-	kept     []string
+	kept []string
+	// revoked says that a token of the cluster was.
+	revoked  bool
 	patience time.Duration
 }
 
@@ -282,6 +284,9 @@ func (x *detachment) do(ctx context.Context, e env) error {
 			}
 		}
 	}
+	if broken.n == 0 && x.k == nil && !x.revoked {
+		return &codedError{&hintError{fmt.Errorf("no token of a cluster %s is there", x.name), "fairlead cluster list"}, exitNotFound}
+	}
 	if broken.n == 0 && x.installed {
 		x.leave(ctx, e, &broken)
 	}
@@ -368,7 +373,7 @@ func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) erro
 	if made > 0 {
 		fmt.Fprintf(e.stdout, "%s of %s that the controller made: revoked.\n", count(made, "token"), r.url)
 	}
-	if n == 0 {
+	if x.revoked = x.revoked || n > 0; n == 0 {
 		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)
 	}
 	return nil

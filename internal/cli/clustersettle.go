@@ -9,7 +9,6 @@ import (
 
 	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/deploy"
-	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/kube"
@@ -75,17 +74,13 @@ func (x *installation) pullsAlready(ctx context.Context) (bool, error) {
 // others: so it ends with it.
 func (x *installation) firstToken(ctx context.Context) (string, error) {
 	r := x.image.registry
-	v, err := r.token(ctx, clusterAccess, x.name, x.uid, true)
-	if err != nil {
-		return "", err
-	}
 	ca, err := readCA(r.at.CAFile)
 	if err != nil {
 		return "", err
 	}
 	c, err := client.New(client.Options{
 		Server: r.url.String(), CA: ca, InsecureHTTP: r.at.InsecureHTTP, Version: build().Version,
-		Token: func() (string, error) { return v.Value, nil },
+		Token: func() (string, error) { return r.value, nil },
 	})
 	if err != nil {
 		return "", err
@@ -107,17 +102,11 @@ func (x *installation) takeOver(ctx context.Context, e env) error {
 		if s.Namespace == deploy.Namespace {
 			continue // it is the controller's own
 		}
-		file, err := dockerconfig.Parse(s.Data[pullsecret.KeyConfigJSON])
-		if err != nil { // somebody spoilt it; the controller writes it anew
-			return fmt.Errorf("the secret %s: %w", s.ID(), err)
-		}
-		next, err := pullsecret.Build(pullsecret.Recipe{
-			Namespace: s.Namespace, Name: s.Name, Entries: file.Entries(),
+		next := pullsecret.Secret{
+			Namespace: s.Namespace, Name: s.Name, Type: s.Type,
+			Data:        map[string][]byte{pullsecret.KeyConfigJSON: s.Data[pullsecret.KeyConfigJSON]}, // spoilt or not
 			Labels:      map[string]string{pullplan.ManagedByLabel: pullplan.ManagedBy},
 			Annotations: map[string]string{policyMark: policyID(policyObject()).String()},
-		})
-		if err != nil {
-			return err
 		}
 		if err := x.yield(ctx, s); err != nil {
 			return err

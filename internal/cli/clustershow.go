@@ -73,7 +73,7 @@ its policies. What is not as it should be is repaired by the same attach.`,
 	complete(cmd, "account")
 	complete(cmd, "secret-name")
 	cmd.ValidArgsFunction = completeClusters(e)
-	c := addCluster(cmd, e, false)
+	c := addCluster(cmd, false)
 	_ = cmd.Flags().MarkHidden("namespace") // it is in all
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hint := cmd.CommandPath() + " --help"
