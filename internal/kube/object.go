@@ -111,7 +111,7 @@ func (o Object) String() string {
 var resources = map[string]string{
 	"Namespace": "namespaces", "Secret": "secrets", "ServiceAccount": "serviceaccounts", "Service": "services", "Lease": "leases",
 	"Deployment": "deployments",
-	"Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
+	"Role":       "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
 	"CustomResourceDefinition":  "customresourcedefinitions",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 	"MutatingWebhookConfiguration": "mutatingwebhookconfigurations",
