@@ -139,6 +139,23 @@ func (s *site) active(r *harness.Fairlead) []token {
 	return page.Items
 }
 
+// user gives rights of the whole cluster to somebody for --as.
+func (s *site) user(name, rules string) {
+	s.t.Helper()
+	s.ns.Apply(fmt.Sprintf(`apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: t-%[1]s}
+rules: %[2]s
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: t-%[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: t-%[1]s}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[1]s}]
+`, name, rules))
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "clusterrole,clusterrolebinding", "t-"+name) })
+}
+
 // everything lists all objects of the cluster, with what is in service
 // accounts, but for namespaces of tests. What comes and goes by itself is left out.
 func (s *site) everything() []string {
