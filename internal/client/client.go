@@ -132,7 +132,11 @@ func ParseServer(text string) (*url.URL, error) {
 	if bare && Loopback(u.Hostname()) {
 		u.Scheme = "http"
 	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443") // images are named without it
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host}, nil
 }
 
 // Loopback says whether a host is this machine.

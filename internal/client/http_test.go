@@ -184,7 +184,7 @@ func TestParseServer(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://Registry.Example": "https://registry.example", "registry.example": "https://registry.example",
 		"127.0.0.1:5000": "http://127.0.0.1:5000", "localhost:5000/": "http://localhost:5000", "[::1]:5000": "http://[::1]:5000",
-		"http://registry.example:80/": "http://registry.example:80",
+		"http://registry.example:80/": "http://registry.example:80", "https://registry.example:443": "https://registry.example", "https://[::1]:443": "https://[::1]",
 	} {
 		if u, err := client.ParseServer(text); err != nil || u.String() != want {
 			t.Errorf("%q is %v, %v; want %s", text, u, err, want)

@@ -64,7 +64,7 @@ func (p *Pusher) Blob(ctx context.Context, digest oci.Digest, content []byte, se
 	_ = res.Body.Close()
 	at, err := p.c.base.Parse(res.Header.Get("Location"))
 	if err != nil || at.Host != p.c.base.Host {
-		return errors.New("the registry names no place of its own for the upload")
+		return fmt.Errorf("the registry names no place of its own for the upload: %s must be one of its public-urls", p.c.base.String())
 	}
 	q := at.Query()
 	q.Set("digest", string(digest))

@@ -44,9 +44,9 @@ func (m *maker) build(p Policy, there pullsecret.Secret) (_ pullsecret.Secret, v
 	}
 	seen, returns := map[string]bool{}, false
 	for _, r := range p.Registries {
-		entries, reason, problem := m.entries(r, there)
-		returns = returns || r.Credential.Keep && reason == CredentialExpired
-		hold = hold || r.Credential.Keep && reason != SourceNotAllowed
+		entries, reason, problem, keep := m.entries(r, there)
+		returns = returns || keep && reason == CredentialExpired
+		hold = hold || keep
 		if reason != "" {
 			blame(reason, r.Host+": "+problem)
 		}
@@ -89,27 +89,26 @@ func empty(r pullsecret.Recipe) pullsecret.Secret {
 	}
 }
 
-// entries of a registry, with why there is none or none that is new.
-func (m *maker) entries(r Registry, there pullsecret.Secret) ([]dockerconfig.Entry, Reason, string) {
+// entries of a registry, with why there is none or none that is new; keep says
+// that what is there stays if there is none.
+func (m *maker) entries(r Registry, there pullsecret.Secret) (out []dockerconfig.Entry, _ Reason, problem string, keep bool) {
 	c := r.Credential
+	unknown := c.Allows == nil && c.Reason != "" // who may use it
 	switch {
-	case c.Allows == nil && c.Reason != "":
-		return nil, c.Reason, c.Problem
-	case c.Allows == nil || !c.Allows(m.Namespace.Name):
-		return nil, SourceNotAllowed, "the namespace " + m.Namespace.Name + " may not use the source: its annotation fairlead.dev/namespaces does not name it"
-	case c.Username == "" && c.Password == "":
-		if c.Keep {
-			return present(there, r.Keys()), c.Reason, c.Problem
-		}
-		return nil, c.Reason, c.Problem
+	case !unknown && (c.Allows == nil || !c.Allows(m.Namespace.Name)):
+		return nil, SourceNotAllowed, "the namespace " + m.Namespace.Name + " may not use the source: its annotation fairlead.dev/namespaces does not name it", false
 	case !c.Expires.IsZero() && !c.Expires.After(m.Now):
-		return nil, CredentialExpired, "its credential expired: an entry that the registry refuses would stop public pulls, too"
+		return nil, CredentialExpired, "its credential expired: an entry that the registry refuses would stop public pulls, too", c.Keep
+	case unknown, c.Username == "" && c.Password == "":
+		if c.Keep {
+			out = present(there, r.Keys())
+		}
+		return out, c.Reason, c.Problem, c.Keep
 	}
-	var out []dockerconfig.Entry
 	for _, key := range r.Keys() {
 		out = append(out, dockerconfig.Entry{Key: key, Username: c.Username, Password: c.Password})
 	}
-	return out, c.Reason, c.Problem
+	return out, c.Reason, c.Problem, c.Keep
 }
 
 // present are the entries that the secret has under keys.

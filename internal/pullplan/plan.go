@@ -31,8 +31,24 @@ type Decision struct {
 	Policies []ID
 	// Secret is what to apply.
 	Secret pullsecret.Secret
-	// List and Added are those of the account from then on.
+	// List and Added are those of the account from then on, Before is what it
+	// was, and Adds has the policies of the names that come.
 	List, Added []string
+	Before      Account
+	Adds        map[string]ID
+}
+
+// Without leaves out of a list what policies add to it whose secrets could not
+// be written; false if nothing is left to do.
+func (d Decision) Without(blocked map[ID]bool) (Decision, bool) {
+	left := func(list, before []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(name string) bool {
+			id, adds := d.Adds[name]
+			return adds && blocked[id] && !slices.Contains(before, name)
+		})
+	}
+	d.List, d.Added = left(d.List, d.Before.List), left(d.Added, d.Before.Added)
+	return d, !slices.Equal(d.List, d.Before.List) || !slices.Equal(d.Added, d.Before.Added)
 }
 
 // Verdict is how a policy fares in the namespace.
@@ -179,6 +195,7 @@ func (m *maker) lists() {
 	for _, a := range slices.SortedFunc(slices.Values(m.Accounts), func(a, b Account) int { return strings.Compare(a.Name, b.Name) }) {
 		list, added := slices.Clone(a.List), slices.Clone(a.Added)
 		var concerned []ID
+		adds := map[string]ID{}
 		for _, name := range a.Added {
 			p, is := m.wanted[name]
 			if slices.Contains(m.kept, name) || is && p.names(m.Namespace, a) || !slices.Contains(m.Permitted, name) {
@@ -194,7 +211,7 @@ func (m *maker) lists() {
 			if !m.wanted[name].names(m.Namespace, a) || slices.Contains(list, name) {
 				continue
 			}
-			list, concerned = append(list, name), append(concerned, m.wanted[name].ID)
+			list, concerned, adds[name] = append(list, name), append(concerned, m.wanted[name].ID), m.wanted[name].ID
 			if !slices.Contains(added, name) {
 				added = append(added, name)
 			}
@@ -202,7 +219,7 @@ func (m *maker) lists() {
 		if slices.Equal(list, a.List) && slices.Equal(added, a.Added) {
 			continue
 		}
-		d := Decision{Verb: SetList, Object: a.Name, List: list, Added: added, Policies: concerned, Reason: Missing, Message: "the account did not name the secret"}
+		d := Decision{Verb: SetList, Object: a.Name, List: list, Added: added, Before: a, Adds: adds, Policies: concerned, Reason: Missing, Message: "the account did not name the secret"}
 		if len(list) < len(a.List) || slices.Equal(list, a.List) {
 			d.Reason, d.Message = NotWanted, "no policy wants the account to name the secret"
 		}

@@ -145,6 +145,26 @@ func TestMake(t *testing.T) {
 			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.SourceMissing}
 			return s
 		}(), append(slices.Clone(gone), "one is SourceMissing")},
+		"the source is gone": {func() pullplan.State {
+			s := made(state(policy("one")))
+			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.SourceMissing, Keep: true}
+			return s
+		}(), []string{"one is SourceMissing"}},
+		"the source is gone, its token expired": {func() pullplan.State {
+			s := made(state(policy("one")))
+			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.SourceMissing, Keep: true, Expires: now}
+			return s
+		}(), []string{"apply secret pull: Differs", "one is CredentialExpired"}},
+		"the source is spoilt": {func() pullplan.State {
+			s := made(state(policy("one")))
+			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.SourceMalformed, Keep: true, Allows: everyone}
+			return s
+		}(), []string{"one is SourceMalformed"}},
+		"the source is spoilt, and no longer allowed": {func() pullplan.State {
+			s := made(state(policy("one")))
+			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.SourceMalformed, Keep: true, Allows: func(string) bool { return false }}
+			return s
+		}(), append(slices.Clone(gone), "one is SourceNotAllowed")},
 		"unreachable": {func() pullplan.State {
 			s := made(state(policy("one")))
 			s.Policies[0].Registries[0].Credential = pullplan.Credential{Reason: pullplan.RegistryUnreachable, Keep: true, Allows: everyone}
@@ -256,7 +276,7 @@ func wild(r *rand.Rand) pullplan.State {
 		case 6:
 			c.Expires, c.Keep = now, r.IntN(2) == 0
 		case 0:
-			*c = pullplan.Credential{Reason: pullplan.SourceMissing}
+			*c = pullplan.Credential{Reason: pullplan.SourceMissing, Keep: r.IntN(2) == 0}
 		case 1:
 			*c = pullplan.Credential{Reason: pullplan.RegistryUnreachable, Keep: true, Allows: everyone}
 		case 2:
@@ -357,6 +377,39 @@ func TestPolicies(t *testing.T) {
 	s.Policies = s.Policies[:1]
 	if d := cmp.Diff([]string{"build", "default", "pull-2"}, names(s)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestWithout: what one policy cannot write keeps no name of another off the
+// list, and takes away nothing that was there.
+func TestWithout(t *testing.T) {
+	t.Parallel()
+	s := state(policy("one"), policy("two", func(p *pullplan.Policy) { p.SecretName = "pull-2" }))
+	decisions := pullplan.Make(s).Decisions
+	list := decisions[len(decisions)-1]
+	id := func(names ...string) map[pullplan.ID]bool {
+		out := map[pullplan.ID]bool{}
+		for _, n := range names {
+			out[pullplan.ID{Kind: "ClusterPullSecret", Name: n}] = true
+		}
+		return out
+	}
+	for blocked, want := range map[string]string{"": "b a pull pull-2 and pull pull-2", "one": "b a pull-2 and pull-2", "two": "b a pull and pull"} {
+		d, is := list.Without(id(blocked))
+		if got := strings.Join(d.List, " ") + " and " + strings.Join(d.Added, " "); !is || got != want {
+			t.Errorf("without %q: %v %q, want %q", blocked, is, got, want)
+		}
+	}
+	if d, is := list.Without(id("one", "two")); is {
+		t.Errorf("it would write %v", d)
+	}
+	s = made(s)
+	s.Accounts[1].List = []string{"b", "a", "pull-2"} // somebody took one off
+	s.Policies[1].AccountNames = []string{"other"}
+	decisions = pullplan.Make(s).Decisions
+	d, is := decisions[len(decisions)-1].Without(id("one"))
+	if got := strings.Join(d.List, " ") + " and " + strings.Join(d.Added, " "); !is || got != "b a and pull" {
+		t.Errorf("what goes: %v %q", is, got)
 	}
 }
 

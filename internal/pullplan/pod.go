@@ -16,8 +16,8 @@ type Pod struct {
 
 // ForPod gives the names to add to the list of a pod that is about to be made:
 // those that its account will have once the namespace is as policies say, and
-// that the pod lacks. A pod whose list is not its account's gets those only
-// whose policy appends to own lists. A secret that is to have a token counts
+// that the pod lacks. A pod whose list is not its account's, but for names of
+// ours, gets those only whose policy appends to own lists. A secret that is to have a token counts
 // while that is awaited: a kubelet reads secrets at each try.
 //
 // The account may be missing in s, if it is so new that it has not been seen.
@@ -29,7 +29,9 @@ func ForPod(s State, p Pod) (add []string) {
 	m := decide(s)
 	a := account(s, p.Account)
 	will := m.named(a)
-	copied := startsWith(p.List, a.List) && within(p.List[len(a.List):], will)
+	// The API server that copied the list, and our cache, may each have seen
+	// another one of late: they differ by our own names only.
+	copied := slices.Equal(without(p.List, will), without(a.List, will))
 	for _, name := range will {
 		if !slices.Contains(p.List, name) && (copied || len(p.List) == 0 || m.wanted[name].AppendToOwnList) {
 			add = append(add, name)
@@ -72,8 +74,8 @@ func (m *maker) named(a Account) (out []string) {
 	return out
 }
 
-func startsWith(list, with []string) bool {
-	return len(list) >= len(with) && slices.Equal(list[:len(with)], with)
+func without(list, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return slices.Contains(names, n) })
 }
 
 func within(list, names []string) bool {

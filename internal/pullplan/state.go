@@ -180,6 +180,7 @@ type Credential struct {
 	Reason  Reason
 	Problem string
 	// Keep lets an entry that is there stay while there is no credential: the
-	// registry does not answer, which withdraws nothing.
+	// registry does not answer, or the source is gone or spoilt, which withdraws
+	// nothing.
 	Keep bool
 }

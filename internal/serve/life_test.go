@@ -84,7 +84,8 @@ func TestGracefulStop(t *testing.T) {
 		res.Body.Close()
 		patched <- res
 	}()
-	if _, err := io.WriteString(feed, "first half, "); err != nil {
+	half := strings.Repeat("first half, ", 2<<20) // more than sockets hold: the server reads it
+	if _, err := io.WriteString(feed, half); err != nil {
 		t.Fatal(err)
 	}
 	r.stop()
@@ -108,7 +109,7 @@ func TestGracefulStop(t *testing.T) {
 	if res := <-patched; res == nil || res.StatusCode != 202 {
 		t.Fatalf("PATCH: %v", res)
 	}
-	digest := oci.DigestOf(oci.SHA256, []byte("first half, second half"))
+	digest := oci.DigestOf(oci.SHA256, []byte(half+"second half"))
 	if res, body := r.do(t, "PUT", upload+"?digest="+string(digest), token, nil); res.StatusCode != 201 {
 		t.Errorf("PUT: %s %s", res.Status, body)
 	}

@@ -27,7 +27,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -60,18 +59,19 @@ type Options struct {
 
 // keeper is what both controllers share.
 type keeper struct {
-	o       Options
-	scheme  *runtime.Scheme
-	client  client.Client // writes, and reads policies, namespaces and accounts from the cache
-	main    cache.Cache   // policies, namespaces and accounts
-	own     cache.Cache   // secrets of the controller's namespace
-	named   map[string]cache.Cache
-	events  events.EventRecorder
-	board   *board
-	recent  *recent
-	repairs *repairs
-	asked   *asked
-	early   *earlyPods
+	o        Options
+	scheme   *runtime.Scheme
+	client   client.Client // writes, and reads policies, namespaces and accounts from the cache
+	main     cache.Cache   // policies, namespaces and accounts
+	own      cache.Cache   // secrets of the controller's namespace
+	named    map[string]cache.Cache
+	events   events.EventRecorder
+	board    *board
+	recent   *recent
+	repairs  *repairs
+	failures *failures
+	asked    *asked
+	early    *earlyPods
 }
 
 // Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	k := &keeper{
-		o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), asked: newAsked(o.Now), early: newEarlyPods(),
+		o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), failures: newFailures(), asked: newAsked(o.Now), early: newEarlyPods(),
 	}
 	kinds := runtime.NewSchemeBuilder(corev1.AddToScheme, v1alpha1.AddToScheme, admissionregistrationv1.AddToScheme, authorizationv1.AddToScheme, batchv1.AddToScheme)
 	if err := kinds.AddToScheme(k.scheme); err != nil {
@@ -140,7 +140,6 @@ func (o *Options) check() error {
 
 // manager has the cache of all that is no secret.
 func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, error) {
-	warm := true // who waits to lead has its caches filled, and takes over at once
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: k.scheme, Logger: log,
 		LeaderElection: k.o.LeaderElect, LeaderElectionID: "fairlead-controller",
@@ -149,7 +148,6 @@ func (k *keeper) manager(cfg *rest.Config, log logr.Logger) (manager.Manager, er
 		HealthProbeBindAddress: address(k.o.HealthListen),
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 		Cache:                  cache.Options{DefaultTransform: slim},
-		Controller:             config.Controller{EnableWarmup: &warm},
 	})
 	if err != nil {
 		return nil, err
@@ -219,7 +217,7 @@ func (k *keeper) prefill(ctx context.Context) error {
 		for _, o := range objects {
 			_, err := c.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 			if meta.IsNoMatchError(err) {
-				return fmt.Errorf("the cluster lacks Fairlead's kinds: apply deploy/crds, or let fairlead cluster attach do it: %w", err)
+				return fmt.Errorf("the cluster lacks Fairlead's kinds, or does not know them yet: apply deploy/crds, or let fairlead cluster attach do it: %w", err)
 			}
 			if err != nil {
 				return err

@@ -56,6 +56,36 @@ func TestRecent(t *testing.T) {
 	})
 }
 
+// TestFailures: twenty refused writes at once, then one in a second, in this
+// namespace alone.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFailures()
+		for i := range failureBurst {
+			if got := f.pause("ns"); got != 0 {
+				t.Fatalf("after %d it waits %s", i, got)
+			}
+			f.add("ns")
+		}
+		if got := f.pause("ns"); got <= 0 || got > failureEvery {
+			t.Errorf("it waits %s", got)
+		}
+		if got := f.pause("other"); got != 0 {
+			t.Errorf("another namespace waits %s", got)
+		}
+		time.Sleep(failureEvery)
+		if got := f.pause("ns"); got != 0 {
+			t.Errorf("a second later it waits %s", got)
+		}
+		time.Sleep(failureBurst * failureEvery)
+		f.add("other")
+		if len(f.of) != 1 {
+			t.Errorf("it remembers %d namespaces, want 1", len(f.of))
+		}
+	})
+}
+
 // TestRepairs: five at once, then one in ten seconds; what was refused, and
 // what has other content, is no repair.
 func TestRepairs(t *testing.T) {

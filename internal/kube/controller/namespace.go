@@ -44,6 +44,7 @@ func (k *keeper) reconcileNamespace(ctx context.Context, name string) (reconcile
 	if apierrors.IsNotFound(err) || err == nil && v.Namespace.Terminating {
 		k.board.drop(name)
 		k.repairs.drop(name)
+		k.failures.drop(name)
 		k.recent.dropAll(name)
 		return reconcile.Result{}, nil
 	}
@@ -51,6 +52,9 @@ func (k *keeper) reconcileNamespace(ctx context.Context, name string) (reconcile
 		return reconcile.Result{}, err
 	}
 	plan := pullplan.Make(v.State)
+	if pause := k.failures.pause(name); pause > 0 && len(plan.Decisions) > 0 {
+		return reconcile.Result{RequeueAfter: pause}, nil
+	}
 	done := k.do(ctx, v, plan)
 	switch {
 	case stale(done.err):

@@ -282,7 +282,11 @@ func (k *keeper) earlyPod(ctx context.Context, pod *corev1.Pod, why pullplan.Ear
 	err = k.client.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}, client.Preconditions{UID: &pod.UID, ResourceVersion: &pod.ResourceVersion})
 	switch {
 	case apierrors.IsForbidden(err):
-		k.tellPod(pod, why, "the policy says recreatePods: Stuck, and there is no right to delete pods (deploy/controller/recreate.yaml); until then: "+remedy(pod, owner))
+		refusal := "there is no right to delete pods (deploy/controller/recreate.yaml)"
+		if !strings.Contains(err.Error(), "cannot delete resource") { // the authorizer's words
+			refusal = "it may not be deleted: " + clip(err.Error())
+		}
+		k.tellPod(pod, why, "the policy says recreatePods: Stuck, and "+refusal+"; until then: "+remedy(pod, owner))
 		return deniedPause, nil
 	case stale(err):
 		return time.Second, nil // its state changed: what of it counts may be the same

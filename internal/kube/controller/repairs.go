@@ -17,6 +17,8 @@ import (
 const (
 	repairBurst = 5
 	repairEvery = 10 * time.Second
+	// mostRepairs of a namespace are remembered before old ones are looked for.
+	mostRepairs = 256
 )
 
 // repairs counts what was written where.
@@ -60,7 +62,13 @@ func (r *repairs) limit(namespace string, d pullplan.Decision) *rate.Limiter {
 	key, content := fmt.Sprint(d.Verb, " ", d.Object, " ", d.Reason), sha256.Sum256(d.Secret.Data[pullsecret.KeyConfigJSON])
 	one, is := r.of[namespace][key]
 	if !is || one.content != content {
+		if !is && len(r.of[namespace]) >= mostRepairs {
+			r.forget() // of accounts that come and go by the thousand
+		}
 		one = &repair{content, rate.NewLimiter(rate.Every(repairEvery), repairBurst)}
+		if r.of[namespace] == nil {
+			r.of[namespace] = map[string]*repair{}
+		}
 		r.of[namespace][key] = one
 	}
 	return one.limit
@@ -76,6 +84,48 @@ func (r *repairs) forget() {
 		}
 	}
 	r.full = max(2*len(r.of), 64)
+}
+
+// failures are the writes that the API server refused, or that came too late:
+// whoever makes them fail, by the namespace's own events, must not spend what
+// all namespaces share.
+type failures struct {
+	mu sync.Mutex
+	of map[string]*rate.Limiter // by namespace
+}
+
+const (
+	failureBurst = 20
+	failureEvery = time.Second
+)
+
+func newFailures() *failures { return &failures{of: map[string]*rate.Limiter{}} }
+
+func (f *failures) add(namespace string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of[namespace] == nil {
+		maps.DeleteFunc(f.of, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= failureBurst })
+		f.of[namespace] = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
+	}
+	f.of[namespace].Allow()
+}
+
+// pause is how long a namespace must wait for its next write; 0 is not at all.
+func (f *failures) pause(namespace string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.of[namespace]
+	if l == nil {
+		return 0
+	}
+	return max(time.Duration((1-l.Tokens())*float64(failureEvery)), 0)
+}
+
+func (f *failures) drop(namespace string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.of, namespace)
 }
 
 func (r *repairs) drop(namespace string) {

@@ -27,4 +27,14 @@ func TestRepairsForget(t *testing.T) {
 	if n := len(r.of); n > 128 {
 		t.Errorf("%d namespaces are remembered", n)
 	}
+	for i := range 2_000 {
+		d.Object = fmt.Sprint("job-", i)
+		r.pause("hot", d)
+	}
+	if n := len(r.of["hot"]); n > mostRepairs {
+		t.Errorf("%d accounts of a namespace are remembered", n)
+	}
+	if d.Object = "default"; r.pause("hot", d) == 0 {
+		t.Error("it was forgotten among accounts")
+	}
 }

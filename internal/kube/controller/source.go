@@ -32,10 +32,18 @@ func (k *keeper) full(ctx context.Context, p policy) (pullplan.Policy, error) {
 // credential of a registry; what is wrong with its source is in it.
 func (k *keeper) credential(ctx context.Context, id pullplan.ID, r v1alpha1.Registry) (pullplan.Credential, error) {
 	source, problem, err := k.source(ctx, id, sourceName(r))
-	if err != nil || problem.Reason != "" {
+	switch {
+	case err != nil:
 		return problem, err
-	}
-	if r.Fairlead == nil {
+	case problem.Reason != "" && r.Fairlead != nil && problem.Keep:
+		held, is, err := k.held(ctx, id, r)
+		if is {
+			problem.Expires = held.expires
+		}
+		return problem, err
+	case problem.Reason != "":
+		return problem, nil
+	case r.Fairlead == nil:
 		return given(source, r), nil
 	}
 	c := pullplan.Credential{
@@ -71,11 +79,12 @@ func (k *keeper) source(ctx context.Context, id pullplan.ID, name string) (*core
 	switch {
 	case id.Namespace != "" && (err != nil || !allows(&s)(id.Namespace)):
 		return nil, pullplan.Credential{
+			Keep:    err != nil,
 			Reason:  pullplan.SourceNotAllowed,
 			Problem: where + " has no Secret " + name + " whose annotation " + namespacesAnnotation + " names " + id.Namespace,
 		}, nil
 	case err != nil:
-		return nil, pullplan.Credential{Reason: pullplan.SourceMissing, Problem: where + " has no Secret " + name}, nil
+		return nil, pullplan.Credential{Keep: true, Reason: pullplan.SourceMissing, Problem: where + " has no Secret " + name}, nil
 	case strings.Trim(s.Annotations[namespacesAnnotation], " ,") == "":
 		return nil, pullplan.Credential{
 			Reason:  pullplan.SourceNotAllowed,
@@ -110,7 +119,7 @@ func given(s *corev1.Secret, r v1alpha1.Registry) pullplan.Credential {
 		wrong = "has the type " + string(s.Type) + ": use " + string(corev1.SecretTypeDockerConfigJson) + " or " + string(corev1.SecretTypeBasicAuth)
 	}
 	if wrong != "" {
-		return pullplan.Credential{Allows: c.Allows, Reason: pullplan.SourceMalformed, Problem: "the Secret " + s.Name + " " + wrong}
+		return pullplan.Credential{Allows: c.Allows, Keep: true, Reason: pullplan.SourceMalformed, Problem: "the Secret " + s.Name + " " + wrong}
 	}
 	return c
 }

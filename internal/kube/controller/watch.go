@@ -26,10 +26,18 @@ import (
 // nearly all of it.
 const workers = 8
 
-// kinds makes a source of a kind: each event asks for what of gives. The spec
-// of a policy is all that counts of it; generation sees no status.
+// kinds makes a source of a kind: each event asks for what of gives.
 func kinds[O client.Object, R comparable](c cache.Cache, o O, of func(context.Context, O) []R, filter ...predicate.TypedPredicate[O]) source.TypedSource[R] {
 	return source.TypedKind(c, o, handler.TypedEnqueueRequestsFromMapFunc[O, R](of), filter...)
+}
+
+// specChanges of a policy are all that counts of it; the generation sees no
+// status. One that was deleted and made again while a watch was broken comes as
+// a change.
+func specChanges[O client.Object]() predicate.TypedPredicate[O] {
+	return predicate.TypedFuncs[O]{UpdateFunc: func(e event.TypedUpdateEvent[O]) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+	}}
 }
 
 // watchNamespaces starts the controller whose requests are namespaces.
@@ -55,11 +63,11 @@ func (k *keeper) watchNamespaces(mgr manager.Manager) error {
 	}
 	sources := []source.TypedSource[string]{
 		kinds(mgr.GetCache(), &corev1.Namespace{}, func(_ context.Context, o *corev1.Namespace) []string { return []string{o.Name} }),
-		source.TypedKind(mgr.GetCache(), &corev1.ServiceAccount{}, accountEvents()),
+		source.TypedKind(mgr.GetCache(), &corev1.ServiceAccount{}, k.accountEvents()),
 		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(ctx context.Context, _ *v1alpha1.ClusterPullSecret) []string { return all(ctx) },
-			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+			specChanges[*v1alpha1.ClusterPullSecret]()),
 		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
-			predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+			specChanges[*v1alpha1.PullSecret]()),
 		kinds(k.own, &corev1.Secret{}, func(ctx context.Context, _ *corev1.Secret) []string { return all(ctx) }, k.sources()),
 	}
 	for _, named := range k.named {
@@ -104,7 +112,7 @@ func (k *keeper) secretEvents() handler.TypedEventHandler[*corev1.Secret, string
 // accountEvents asks for the namespace of an account that changed before all
 // that need no haste: its first pods may come next, and among namespaces that
 // are made by the hundred, or in a rotation, it would wait for seconds.
-func accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
+func (k *keeper) accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
 	type queue = workqueue.TypedRateLimitingInterface[string]
 	next := 1
 	urgent := func(o *corev1.ServiceAccount, q queue) {
@@ -126,6 +134,7 @@ func accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
 			urgent(e.ObjectNew, q)
 		},
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.ServiceAccount], q queue) {
+			k.recent.drop("account", e.Object.Namespace, e.Object.Name)
 			q.Add(e.Object.Namespace)
 		},
 	}
@@ -149,10 +158,10 @@ func (k *keeper) watchPolicies(mgr manager.Manager) error {
 		}),
 		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(_ context.Context, o *v1alpha1.ClusterPullSecret) []pullplan.ID {
 			return []pullplan.ID{clusterPolicy(o).ID}
-		}, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+		}, specChanges[*v1alpha1.ClusterPullSecret]()),
 		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []pullplan.ID {
 			return []pullplan.ID{ownPolicy(o).ID}
-		}, predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+		}, specChanges[*v1alpha1.PullSecret]()),
 		kinds(k.own, &corev1.Secret{}, k.concerned, k.sources()),
 	})
 }
@@ -209,9 +218,9 @@ func (k *keeper) watchPods(ctx context.Context, mgr manager.Manager) error {
 		}),
 		kinds(mgr.GetCache(), &corev1.ServiceAccount{}, func(_ context.Context, o *corev1.ServiceAccount) []string { return []string{o.Namespace} }),
 		kinds(mgr.GetCache(), &v1alpha1.ClusterPullSecret{}, func(ctx context.Context, _ *v1alpha1.ClusterPullSecret) []string { return waiting(ctx) },
-			predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterPullSecret]{}),
+			specChanges[*v1alpha1.ClusterPullSecret]()),
 		kinds(mgr.GetCache(), &v1alpha1.PullSecret{}, func(_ context.Context, o *v1alpha1.PullSecret) []string { return []string{o.Namespace} },
-			predicate.TypedGenerationChangedPredicate[*v1alpha1.PullSecret]{}),
+			specChanges[*v1alpha1.PullSecret]()),
 	}
 	for _, named := range k.named {
 		sources = append(sources, kinds(named, &corev1.Secret{}, func(_ context.Context, o *corev1.Secret) []string { return []string{o.Namespace} }))

@@ -36,8 +36,16 @@ func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
 	blocked := map[pullplan.ID]bool{} // policies without their secret
 	var errs []error
 	for _, d := range plan.Decisions {
-		if d.Reason == pullplan.NotWanted && d.Verb == pullplan.DeleteSecret && (o.wait > 0 || len(errs) > 0) ||
-			slices.ContainsFunc(d.Policies, func(id pullplan.ID) bool { return blocked[id] }) {
+		if d.Reason == pullplan.NotWanted && d.Verb == pullplan.DeleteSecret && (o.wait > 0 || len(errs) > 0) {
+			continue
+		}
+		possible := true
+		if d.Verb == pullplan.SetList {
+			d, possible = d.Without(blocked)
+		} else {
+			possible = !slices.ContainsFunc(d.Policies, func(id pullplan.ID) bool { return blocked[id] })
+		}
+		if !possible {
 			continue
 		}
 		problem := pullplan.Verdict{Reason: reasonContested, Message: contested(v, d)}
@@ -49,6 +57,7 @@ func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
 				k.repairs.wrote(v.Namespace.Name, d)
 				continue
 			}
+			k.failures.add(v.Namespace.Name)
 			if stale(err) {
 				o.err = err
 				return o

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,8 +132,32 @@ func TestBadSources(t *testing.T) {
 	r.has(ns, "registry.example", r.secret)
 	r.condition(p, "Ready", "SourceMissing")
 	r.source("no-such", "*")
-	r.has(ns, "b.example", r.secret)
+	before := r.has(ns, "b.example", r.secret)
 	r.condition(p, "Ready", "Ready")
+
+	// Who makes a source anew finds the same secret, and withdraws nothing
+	// meanwhile.
+	r.Kubectl("delete", "secret", "missing", "no-such")
+	r.condition(p, "Ready", "SourceMissing")
+	r.has(ns, "registry.example", r.secret)
+	r.apply(`apiVersion: v1
+kind: Secret
+metadata: {name: missing, annotations: {fairlead.dev/namespaces: '*'}}
+type: kubernetes.io/dockerconfigjson
+stringData: {.dockerconfigjson: '{"auths":{"registry.example":{"username":"another","password":"p"}}}'}
+`)
+	after := r.has(ns, "another", r.secret)
+	if after.UID != before.UID || !strings.Contains(string(after.Data[".dockerconfigjson"]), "b.example") {
+		t.Errorf("the secret is another: %s", after.Data)
+	}
+	// No longer allowed is withdrawn.
+	r.Kubectl("annotate", "secret", "missing", "fairlead.dev/namespaces=other", "--overwrite")
+	harness.Until(t, "the entry goes", func() error {
+		if s := r.pull(ns); s == nil || strings.Contains(string(s.Data[".dockerconfigjson"]), "registry.example") {
+			return errors.New("it is there")
+		}
+		return nil
+	})
 }
 
 // TestNames: a name that was not given at the start is neither read nor
@@ -203,11 +228,7 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 		r.Kubectl("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", rule, "--ignore-not-found")
 	})
 	quota, ruled, good := c.Namespace(t).Name, c.Namespace(t).Name, c.Namespace(t).Name
-	r.apply("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: %s}\nspec: {hard: {count/secrets: '0'}}\n", quota)
-	limit := &corev1.ResourceQuota{ObjectMeta: named(quota, "none")} // the cluster of the tests has no controller that does this
-	if err := r.api.Status().Patch(t.Context(), limit, client.RawPatch(types.MergePatchType, []byte(`{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}`))); err != nil {
-		t.Fatal(err)
-	}
+	r.noSecrets(quota)
 	r.Kubectl("patch", "validatingadmissionpolicy", rule, "--type=json", "-p",
 		fmt.Sprintf(`[{"op":"replace","path":"/spec/validations/0/expression","value":"object.metadata.name != '%s' || object.metadata.namespace != '%s'"}]`, r.secret, ruled))
 	harness.Until(t, "the rule", func() error {
@@ -245,6 +266,50 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 	r.has(quota, "registry.example", r.secret)
 	r.has(ruled, "registry.example", r.secret)
 	r.condition(p, "Ready", "Ready")
+}
+
+// TestAccountDeleted: a service account that is deleted just before its list is
+// written, and made again by the cluster, has the name all the same; one that
+// nobody makes again is forgotten.
+func TestAccountDeleted(t *testing.T) {
+	c := harness.Cluster(t)
+	p := startProxy(t, c)
+	r := run(t, c, behind(p))
+	var once sync.Once
+	p.before = func(w write) {
+		if strings.HasPrefix(w.what, "PATCH serviceaccounts/") {
+			once.Do(func() { // the API server answers when it is gone
+				for _, name := range []string{"default", "build"} {
+					if err := r.api.Delete(t.Context(), accountOf(w.namespace, name)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	r.source("hub", "*")
+	ns := c.Namespace(t).Name
+	r.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: build, namespace: %s}\n", ns)
+	r.Kubectl("label", "namespace", ns, "team="+r.Name)
+	policy := r.policy(hub, "serviceAccounts: {all: true}")
+	r.has(ns, "registry.example", r.secret)
+	r.condition(policy, "Ready", "Ready")
+	if r.read(accountOf(ns, "build")) {
+		t.Error("the controller made an account")
+	}
+	if n := len(p.writes("PATCH serviceaccounts/")); n > 8 {
+		t.Errorf("it took %d writes", n)
+	}
+}
+
+// noSecrets gives a namespace the ResourceQuota none, of no secret.
+func (r *running) noSecrets(namespace string) {
+	r.t.Helper()
+	r.apply("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: %s}\nspec: {hard: {count/secrets: '0'}}\n", namespace)
+	limit := &corev1.ResourceQuota{ObjectMeta: named(namespace, "none")} // the cluster of the tests has no controller that does this
+	if err := r.api.Status().Patch(r.t.Context(), limit, client.RawPatch(types.MergePatchType, []byte(`{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}`))); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestTerminating: a namespace that is about to go is left alone, and counted

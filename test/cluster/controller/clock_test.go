@@ -211,6 +211,25 @@ func (r *running) state() string {
 	return names[0]
 }
 
+// TestAccountGone: a registry whose account was deleted is said; what is there
+// stays, and nothing is asked for again and again.
+func TestAccountGone(t *testing.T) {
+	c := harness.Cluster(t)
+	s := fairlead(t)
+	r := run(t, c, at(&clock{}))
+	s.source(r, "cluster", "*")
+	ns := r.chosen(c)
+	p := r.policy(s.entry(""))
+	first := r.has(ns, s.key(), r.secret)
+	s.Manage(t, http.MethodDelete, "namespaces/acme-web", nil, nil)
+	s.Manage(t, http.MethodDelete, "accounts/acme", nil, nil)
+	r.later(11 * time.Minute)
+	r.condition(p, "CredentialsReady", "RegistryRefused")
+	r.stays(first)
+	r.remove(p)
+	r.gone(ns, "")
+}
+
 // TestShortLife: a token is renewed at 60 % of its life, if the policy would
 // let it grow older.
 func TestShortLife(t *testing.T) {

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,43 @@ func TestHostileEditor(t *testing.T) {
 	r.has(ns, "registry.example", r.secret)
 	r.condition(policy, "Ready", "Ready")
 	t.Logf("%d strips, %d repairs", strips, done)
+}
+
+// TestRefusedAgainAndAgain: writes that a quota refuses are bounded, however
+// often a tenant makes the controller look.
+func TestRefusedAgainAndAgain(t *testing.T) {
+	c := harness.Cluster(t)
+	p := startProxy(t, c)
+	r := run(t, c, behind(p))
+	r.source("hub", "*")
+	ns := c.Namespace(t).Name
+	r.noSecrets(ns)
+	r.Kubectl("label", "namespace", ns, "team="+r.Name)
+	policy := r.policy(hub)
+	r.condition(policy, "Ready", "WriteFailed")
+	const fight = 6 * time.Second
+	edits := 0
+	for end := time.Now().Add(fight); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if r.api.Patch(t.Context(), accountOf(ns, "default"), client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"edit":"%d"}}}`, edits))) == nil {
+			edits++
+		}
+	}
+	if edits < 60 {
+		t.Fatalf("there were %d edits only", edits)
+	}
+	tries := 0
+	for _, w := range p.writes("PATCH secrets") {
+		if w.namespace == ns {
+			tries++
+		}
+	}
+	if tries < 3 || tries > 32 { // 20 at once, then one in a second
+		t.Errorf("%d writes were tried in %s and %d edits, want 3 to 32", tries, fight, edits)
+	}
+	r.condition(policy, "Ready", "WriteFailed")
+	r.Kubectl("delete", "resourcequota", "none", "-n", ns)
+	r.has(ns, "registry.example", r.secret)
+	t.Logf("%d edits, %d tries", edits, tries)
 }
 
 // TestListApplied: a tool that applies the list by force, as Flux and Argo CD

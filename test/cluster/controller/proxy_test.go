@@ -37,6 +37,7 @@ type proxy struct {
 	mu      sync.Mutex
 	seen    []write
 	kill    *kill
+	before  func(write) // is called before a write reaches the API server
 }
 
 // write is a request that changes something: "PATCH secrets/NAME" in a
@@ -118,6 +119,9 @@ func (p *proxy) write(w http.ResponseWriter, r *http.Request, what write, pass h
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
+	}
+	if p.before != nil {
+		p.before(what)
 	}
 	// It reaches the API server, whatever becomes of who sent it.
 	r = r.WithContext(context.WithoutCancel(r.Context()))

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,7 +79,10 @@ func TestOverlays(t *testing.T) {
 	if got := d.at("spec", "replicas"); got != 2 {
 		t.Errorf("there are %v replicas", got)
 	}
-	bare := overlay(part, 1)
+	if got := fmt.Sprint(d.at("spec", "template", "spec", "imagePullSecrets")); got != "[map[name:bootstrap] map[name:fairlead-pull]]" {
+		t.Errorf("the pods name %s", got)
+	}
+	bare := overlay(part, 2)
 	for _, o := range objects(t, bare) {
 		if o.kind() == "MutatingWebhookConfiguration" || strings.Contains(o.name(), "webhook") {
 			t.Errorf("without the webhook there is %s", o.id())

@@ -57,6 +57,21 @@ func (s *site) told(namespace, labels string) {
 	}
 }
 
+// registry is one that the administrator is signed in to, with the images of
+// the controller and of an app.
+func (s *site) registry() (registry *harness.Fairlead, app string) {
+	s.t.Helper()
+	registry = harness.StartFairlead(s.t)
+	registry.Account(s.t, "acme", "acme-web", "acme-platform")
+	harness.Operator(registry).Push(s.t, "acme-platform/fairlead:v1", image(s.t))
+	app = harness.Operator(registry).Push(s.t, "acme-web/app:v1", s.c.App(s.t, s.t.Name()))
+	admin := registry.Mint(s.t, harness.Minting{Account: "acme", Access: "admin"})
+	if got := s.Run(admin.Value, harness.FairleadBinary(), "login", registry.URL, "--token-stdin", "--name", "here"); got.Code != 0 {
+		s.t.Fatalf("login: %+v", got)
+	}
+	return registry, app
+}
+
 // TestHelmController types what docs/install.md shows: the controller's image
 // lies in the registry that it makes pull secrets for.
 func TestHelmController(t *testing.T) {
@@ -64,17 +79,9 @@ func TestHelmController(t *testing.T) {
 	s := newSite(t)
 	s.crds()
 	s.homes()
-	registry := harness.StartFairlead(t)
-	registry.Account(t, "acme", "acme-web", "acme-platform")
-	harness.Operator(registry).Push(t, "acme-platform/fairlead:v1", image(t))
-	app := harness.Operator(registry).Push(t, "acme-web/app:v1", c.App(t, "helm"))
+	registry, app := s.registry()
 	before := s.inventory()
-
 	r := s.reader("https://registry.example.com", registry.URL, "registry.example.com", registry.Host)
-	admin := registry.Mint(t, harness.Minting{Account: "acme", Access: "admin"})
-	if got := s.Run(admin.Value, harness.FairleadBinary(), "login", registry.URL, "--token-stdin", "--name", "here"); got.Code != 0 {
-		t.Fatalf("login: %+v", got)
-	}
 	part := section(t, "## The controller, in a cluster", "### By kustomize")
 	values := blocks(part, "yaml")[0]
 	r.saves("registries.yaml", values, nodeOnly(t, c))
@@ -122,6 +129,62 @@ func TestHelmController(t *testing.T) {
 	r.types(lines[10])
 	s.Kubectl("delete", "secret", "cluster", "--namespace", system)
 	s.left(before, team.Name, after.Name)
+}
+
+// TestKustomizeController types what docs/install.md shows. The node has no
+// network of pods, so that there is one replica, on the node's own.
+func TestKustomizeController(t *testing.T) {
+	c := harness.Node(t)
+	harness.Ports(t)
+	c.ServeAPI(t)
+	s := newSite(t)
+	s.crds()
+	s.homes()
+	registry, app := s.registry()
+	before := s.inventory()
+	r := s.reader("https://registry.example.com", registry.URL, "registry.example.com", registry.Host, "count: 2", "count: 1")
+	base, err := filepath.Rel(r.dir, at(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepare, part := typed(section(t, "## The controller, in a cluster", "### By Helm")), section(t, "### By kustomize", "## The server")
+	files, lines := blocks(part, "yaml"), typed(part)
+	if len(prepare) != 5 || len(lines) != 2 {
+		t.Fatalf("the document shows %q and %q", prepare, lines)
+	}
+	r.saves("kustomization.yaml", strings.ReplaceAll(files[0], "../fairlead/deploy", base), `- target: {kind: Deployment, name: fairlead-controller}
+  patch: '[{op: add, path: /spec/template/spec/hostNetwork, value: true}]'
+- target: {kind: Namespace}
+  patch: '[{op: remove, path: /metadata/labels}]'
+`)
+	r.saves("policies.yaml", files[1], "")
+	for _, line := range slices.Concat(prepare[2:], lines) { // the namespace is there
+		r.types(line)
+	}
+	s.told(system, "app.kubernetes.io/name=fairlead-controller")
+	team := s.newTeam()
+	team.Apply(harness.Pod("web", app))
+	team.Running("web")
+
+	// The first pull's secret is needed no more: a pod is made anew without.
+	s.Kubectl("wait", "--namespace", system, "--for=condition=Ready", "pullsecret/fairlead-controller", "--timeout=60s")
+	s.Kubectl("delete", "secret", "bootstrap", "--namespace", system)
+	s.Kubectl("delete", "pod", "--namespace", system, "-l", "app.kubernetes.io/name=fairlead-controller")
+	s.told(system, "app.kubernetes.io/name=fairlead-controller")
+
+	s.Kubectl("delete", "-f", filepath.Join(r.dir, "policies.yaml"))
+	harness.Until(t, "the secrets are gone", func() error {
+		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
+			return fmt.Errorf("there are %s", got)
+		}
+		return nil
+	})
+	ours := slices.DeleteFunc(objects(t, s.build(r.dir)), func(o object) bool {
+		return o.kind() == "CustomResourceDefinition" || o.kind() == "Namespace"
+	})
+	s.Input(write(t, ours...), "delete", "--timeout=60s", "-f", "-")
+	s.Kubectl("delete", "secret", "cluster", "fairlead-webhook", "--namespace", system, "--ignore-not-found")
+	s.left(before, team.Name)
 }
 
 // nodeOnly are values for a node without a network of pods, and without the

@@ -283,7 +283,7 @@ func TestInstallOtherArchitecture(t *testing.T) {
 func TestNoKinds(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 0)
 	r := s.ns.Fairlead(1, "controller", "--kubeconfig", s.c.Kubeconfig)
-	if !strings.Contains(r.Stderr, "the cluster lacks Fairlead's kinds: apply deploy/crds, or let fairlead cluster attach do it") {
+	if !strings.Contains(r.Stderr, "the cluster lacks Fairlead's kinds, or does not know them yet: apply deploy/crds, or let fairlead cluster attach do it") {
 		t.Errorf("it says %s", r.Stderr)
 	}
 }
