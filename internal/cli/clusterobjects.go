@@ -20,6 +20,7 @@ const (
 	noToken = "NO-TOKEN-IS-MADE-IN-A-DRY-RUN"
 
 	policyVersion = "fairlead.dev/v1alpha1"
+	crdKind       = "CustomResourceDefinition"
 	defaultPolicy = "fairlead" // of the whole cluster
 	// pullLife is how long the controller's own credential lives: it must
 	// outlast whatever keeps the controller from renewing it.

@@ -49,12 +49,12 @@ func (x *detachment) uninstall(ctx context.Context, e env, broken *failures) {
 			x.dropOr(ctx, e, o, broken)
 		}
 	}
+	if there, err := x.k.Find(ctx, controllerObject()); err == nil && there.Label(clusterLabel) != x.name {
+		return // somebody else's controller sees to its secrets
+	}
 	// Without rights no controller writes any more, wherever it may still run.
 	x.sweepSecrets(ctx, e, broken)
 }
-
-// crdKind is the kind of what defines kinds.
-const crdKind = "CustomResourceDefinition"
 
 // dropOr is drop as one step of many.
 func (x *detachment) dropOr(ctx context.Context, e env, o kube.Object, broken *failures) {
