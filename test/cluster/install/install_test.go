@@ -23,7 +23,7 @@ func TestInstall(t *testing.T) {
 	if len(s.active(s.registries[0])) != 0 || !s.missing("namespace", "fairlead-system", "") {
 		t.Fatal("the dry run changed something")
 	}
-	if !strings.Contains(dry.Stdout, "imagePullSecrets:\n- name: fairlead-pull\n") {
+	if !strings.Contains(dry.Stdout, "imagePullSecrets:\n  - name: fairlead-pull\n") {
 		t.Errorf("the dry run's account has no list:\n%s", dry.Stdout)
 	}
 	if r := s.attach(0, "--dry-run", "--image", "docker.io/x/y:v1"); strings.Contains(r.Stdout, "The secret ") {
@@ -294,7 +294,11 @@ func TestInstallTakesOver(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 1)
 	s.idle()
 	// The kinds were there before, and stay.
-	s.ns.Kubectl("apply", "-k", "../../../deploy/crds")
+	kinds, err := filepath.Abs("../../../deploy/crds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ns.Kubectl("apply", "-k", kinds)
 	t.Cleanup(func() { s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev") })
 	before := s.everything()
 	s.attach(0, "--without-controller")
