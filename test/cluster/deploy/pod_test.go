@@ -153,9 +153,11 @@ func TestKustomizeController(t *testing.T) {
 		t.Fatalf("the document shows %q and %q", prepare, lines)
 	}
 	r.saves("kustomization.yaml", strings.ReplaceAll(files[0], "../fairlead/deploy", base), `- target: {kind: Deployment, name: fairlead-controller}
-  patch: '[{op: add, path: /spec/template/spec/hostNetwork, value: true}]'
+  patch: |
+    - {op: add, path: /spec/template/spec/hostNetwork, value: true}
 - target: {kind: Namespace}
-  patch: '[{op: remove, path: /metadata/labels}]'
+  patch: |
+    - {op: remove, path: /metadata/labels}
 `)
 	r.saves("policies.yaml", files[1], "")
 	for _, line := range slices.Concat(prepare[2:], lines) { // the namespace is there
