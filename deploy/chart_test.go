@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"fairlead.dev/fairlead/internal/config"
+	"fairlead.dev/fairlead/internal/oci"
 )
 
 var update = flag.Bool("update", false, "write anew what in the charts is made of other files")
@@ -273,5 +274,27 @@ func TestServerSettings(t *testing.T) {
 	slices.Sort(got)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("settings (-) and the schema (+) differ:\n%s", d)
+	}
+}
+
+// TestNamespaceGrammar: the kinds and the chart take every namespace that a
+// registry may have, such as those of the account acme--x, and no other.
+func TestNamespaceGrammar(t *testing.T) {
+	for file, before := range map[string]string{
+		"crds/fairlead.dev_pullsecrets.yaml": "maxLength: 128\n                        pattern: ", "crds/fairlead.dev_clusterpullsecrets.yaml": "maxLength: 128\n                        pattern: ",
+		"charts/fairlead-controller/values.schema.json": `"namespaces": {"type": "array", "maxItems": 50, "uniqueItems": true, "items": {"type": "string", "pattern": `,
+	} {
+		_, rest, found := strings.Cut(text(t, file), before)
+		var pattern string
+		if err := yaml.NewDecoder(strings.NewReader(rest[:strings.IndexAny(rest, "}\n")])).Decode(&pattern); err != nil || !found {
+			t.Fatalf("%s: no pattern of namespaces: %v", file, err)
+		}
+		grammar := regexp.MustCompile(pattern)
+		for _, name := range []string{"acme", "acme--x-fairlead", "a__b", "a_b", "a.b", "a---b", "a___b", "a..b", "a-_b", "-a", "a-", "A", ""} {
+			_, err := oci.ParseRepo(name)
+			if grammar.MatchString(name) != (err == nil) {
+				t.Errorf("%s: of %q the pattern says %t, a registry %v", file, name, err != nil, err)
+			}
+		}
 	}
 }

@@ -21,7 +21,7 @@ type Registry struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=50
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]+([._-][a-z0-9]+)*$`
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`
 	Namespaces []string `json:"namespaces,omitempty"`
 	// Fairlead mints the credential.
 	//

@@ -24,7 +24,7 @@ type clusterFlags struct {
 
 // addCluster gives cmd the flags of a cluster. many lets --namespace be
 // repeated.
-func addCluster(cmd *cobra.Command, e env, many bool) *clusterFlags {
+func addCluster(cmd *cobra.Command, many bool) *clusterFlags {
 	c := &clusterFlags{cmd: cmd}
 	f := cmd.Flags()
 	f.StringVar(&c.at.Kubeconfig, "kubeconfig", "", "`file` that names clusters (default the files of $KUBECONFIG, else ~/.kube/config)")
@@ -44,7 +44,7 @@ func addCluster(cmd *cobra.Command, e env, many bool) *clusterFlags {
 	complete(cmd, "as")
 	complete(cmd, "as-group")
 	complete(cmd, "kube-server")
-	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completing(e, clusterNamespaces))
+	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completing(clusterNamespaces))
 	for _, flag := range []string{"context", "cluster", "user"} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, c.completeKubeconfig(flag))
 	}
@@ -87,12 +87,10 @@ func (c *clusterFlags) one() error {
 }
 
 // clusterSource is the cluster for commands that only read secrets.
-func clusterSource(e env) addSecretCluster {
-	return func(cmd *cobra.Command) secretCluster {
-		c := addCluster(cmd, e, false)
-		cmd.ValidArgsFunction = c.completing(e, clusterSecrets)
-		return c
-	}
+func clusterSource(cmd *cobra.Command) secretCluster {
+	c := addCluster(cmd, false)
+	cmd.ValidArgsFunction = c.completing(clusterSecrets)
+	return c
 }
 
 // named gives secrets by their names.

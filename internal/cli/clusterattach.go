@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/kube"
@@ -29,8 +31,7 @@ const (
 	// listMark names the service account whose list attach put the name into.
 	listMark = "fairlead.dev/serviceaccount"
 
-	attachedSecret = "fairlead-pull"
-	defaultName    = "default" // of the namespace and of the service account
+	defaultName = "default" // of the namespace and of the service account
 )
 
 func newCluster(e env) *cobra.Command {
@@ -89,7 +90,7 @@ You must be signed in to each registry (fairlead login URL), with admin rights.`
 	addRegistries(cmd, e, &a.registries, "`URL` of a registry that the cluster pulls from; may be repeated")
 	f.StringVar(&a.account, "account", "", "`account` that owns the cluster, for the operator (default one's own)")
 	f.BoolVar(&a.bare, "without-controller", false, "place the secrets once, and install nothing in the cluster")
-	f.StringVar(&a.secret, "secret-name", attachedSecret, "`name` of the pull secret")
+	f.StringVar(&a.secret, "secret-name", deploy.SecretName, "`name` of the pull secret")
 	f.BoolVar(&a.loopback, "allow-loopback", false, "let a registry be at this machine's loopback address: nodes look for it on themselves")
 	f.BoolVar(&a.plainHTTP, "insecure-http", false, "let a registry be plain http: whoever listens on the way reads the token")
 	f.BoolVar(&a.dryRun, "dry-run", false, "only say what would be done; no token is made")
@@ -98,7 +99,7 @@ You must be signed in to each registry (fairlead login URL), with admin rights.`
 	complete(cmd, "account")
 	complete(cmd, "secret-name")
 	complete(cmd, "output", "yaml", "json")
-	a.cluster = addCluster(cmd, e, true)
+	a.cluster = addCluster(cmd, true)
 	f.Lookup("namespace").Usage = "without the controller: also in this `namespace` and its account default; may be repeated"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := a.read(args[0]); err != nil {
@@ -148,8 +149,8 @@ func (a *attachFlags) read(name string) error {
 		return a.installFlags.unused(a.cmd, hint)
 	case len(a.cluster.namespaces) > 0:
 		return usagef(hint, "--namespace is for --without-controller: the controller sees to all namespaces")
-	case a.secret != attachedSecret:
-		return usagef(hint, "--secret-name is for --without-controller: the controller has the right to %s alone", attachedSecret)
+	case a.secret != deploy.SecretName:
+		return usagef(hint, "--secret-name is for --without-controller: the controller has the right to %s alone", deploy.SecretName)
 	}
 	return a.installFlags.check(hint)
 }
@@ -160,16 +161,20 @@ type attachment struct {
 	name, uid  string
 	k          *kube.Cluster
 	registries clusterRegistries
-	// known says that the cluster carries the mark of this name.
-	known bool
+	// known are the URLs of registries in the marks of this name that the
+	// cluster carries.
+	known []string
 }
+
+// knows says whether the tokens of this name at a registry are this cluster's.
+func (x *attachment) knows(r *clusterRegistry) bool { return slices.Contains(x.known, r.url.String()) }
 
 func (a *attachFlags) run(ctx context.Context, e env, name string) error {
 	list, err := loginsFor(e, a.registries, a.cmd.CommandPath()+" --help")
 	if err != nil {
 		return err
 	}
-	if err := a.reachable(e, list); err != nil {
+	if err := a.reachable(ctx, e, list); err != nil {
 		return err
 	}
 	k, err := a.cluster.open()
@@ -199,12 +204,14 @@ func (a *attachFlags) run(ctx context.Context, e env, name string) error {
 }
 
 // reachable refuses what nodes cannot reach, or not safely.
-func (a *attachFlags) reachable(e env, list []login) error {
+func (a *attachFlags) reachable(ctx context.Context, e env, list []login) error {
 	for i, at := range list {
 		r, err := addressOf(at)
 		switch {
 		case err != nil:
 			return err
+		case !imageHost(r.url.Host):
+			return usagef("fairlead login URL, with the registry's full name, then --registry URL", "no image can be of the registry %s: its host must be a full name of letters, digits, '-' and '.', or have a port", r.url)
 		case r.loopback() && !a.loopback:
 			return usagef("fairlead login https://HOST, by the name that nodes call it, then --registry https://HOST; for a cluster whose nodes are all on this machine: --allow-loopback",
 				"%s is this machine's own address: a node looks for it on itself", r.url)
@@ -212,10 +219,21 @@ func (a *attachFlags) reachable(e env, list []login) error {
 			fmt.Fprintf(e.stderr, "warning: %s is this machine's own address: only nodes on this machine reach it\n", r.url)
 		case r.url.Scheme == "http" && !a.plainHTTP:
 			return usagef("use https, or allow it with --insecure-http", "%s is plain http: whoever listens on the way reads the cluster's token", r.url)
+		case r.leadsHere(ctx):
+			fmt.Fprintf(e.stderr, "warning: %s leads to this machine itself: nodes must know the name by another address\n", r.url)
 		}
 		list[i].InsecureHTTP = at.InsecureHTTP || a.plainHTTP
 	}
 	return nil
+}
+
+var hostName = regexp.MustCompile(`^(\[[0-9a-f:]+\]|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)(:[1-9][0-9]{0,4})?$`)
+
+// imageHost says whether the names of images, and with them the kinds, can have
+// a registry's host. One without a dot and a port is taken for a namespace of
+// Docker Hub.
+func imageHost(host string) bool {
+	return hostName.MatchString(host) && (host == "localhost" || strings.ContainsAny(host, ".:"))
 }
 
 // places are the namespaces that get the secret; kube-system comes last, for
@@ -238,6 +256,9 @@ func (x *attachment) free(ctx context.Context, e env) error {
 	if err := x.uncontrolled(ctx); err != nil {
 		return err
 	}
+	if _, err := x.marked(ctx); err != nil && !errors.Is(err, &kube.Forbidden{}) { // the places are seen in any case
+		return err
+	}
 	var dropped []string
 	for _, n := range x.places() {
 		s, err := x.k.Secret(ctx, n, x.secret)
@@ -249,10 +270,13 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		case s.Labels[clusterLabel] == "":
 			return occupied(s, "attach did not make it: it stays as it is", "another name with --secret-name")
 		case s.Labels[clusterLabel] != x.name:
-			return occupied(s, "the cluster is attached as "+s.Labels[clusterLabel], "fairlead cluster attach "+s.Labels[clusterLabel]+", or first fairlead cluster detach "+s.Labels[clusterLabel])
+			return second("the secret "+s.ID(), s.Labels[clusterLabel])
 		}
-		x.known = x.known || s.Annotations[uidMark] == x.uid
-		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
+		urls := strings.Fields(s.Annotations[registriesMark])
+		if s.Annotations[uidMark] == x.uid {
+			x.known = append(x.known, urls...)
+		}
+		for _, u := range urls {
 			if !slices.ContainsFunc(x.registries, func(r *clusterRegistry) bool { return r.url.String() == u }) && !slices.Contains(dropped, u) {
 				dropped = append(dropped, u)
 				fmt.Fprintf(e.stderr, "warning: %s goes out of the secret, and its token stays. Next: fairlead cluster detach %s --registry-only --registry %s\n", shown(u), x.name, shown(u))
@@ -260,6 +284,35 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		}
 	}
 	return nil
+}
+
+// marked gives the secrets that attach made in this cluster, and learns which
+// registries the cluster knows. One of another name is refused.
+func (x *attachment) marked(ctx context.Context) ([]pullsecret.Secret, error) {
+	var out []pullsecret.Secret
+	for s, err := range x.k.Labelled(ctx, clusterLabel) {
+		switch {
+		case err != nil && s.Namespace == "":
+			return nil, err
+		case err != nil, s.Annotations[uidMark] != x.uid:
+			continue
+		case s.Labels[clusterLabel] != x.name:
+			return nil, second("the secret "+s.ID(), s.Labels[clusterLabel])
+		case x.bare && isSource(s):
+			return nil, controlled(x.name)
+		}
+		x.known = append(x.known, strings.Fields(s.Annotations[registriesMark])...)
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// second refuses a second name for a cluster. what carries the first.
+func second(what, name string) error {
+	return &codedError{&hintError{
+		fmt.Errorf("the cluster is attached as %s, as %s says", name, what),
+		fmt.Sprintf("fairlead cluster attach %s, or first fairlead cluster detach %[1]s", name),
+	}, exitConflict}
 }
 
 func occupied(s pullsecret.Secret, why, hint string) error {
@@ -290,7 +343,7 @@ func (x *attachment) secretIn(namespace string, entries []dockerconfig.Entry) (p
 func (x *attachment) do(ctx context.Context, e env) error {
 	var entries []dockerconfig.Entry
 	for _, r := range x.registries {
-		v, err := r.token(ctx, "readonly", x.name, x.uid, x.known)
+		v, err := r.token(ctx, pullAccess, x.name, x.uid, x.knows(r))
 		if err != nil {
 			return err
 		}
@@ -359,7 +412,10 @@ func (x *attachment) place(ctx context.Context, e env, namespace string, entries
 func (x *attachment) dry(ctx context.Context, e env) error {
 	var entries []dockerconfig.Entry
 	for _, r := range x.registries {
-		entries = append(entries, r.entry("NO-TOKEN-IS-MADE-IN-A-DRY-RUN"))
+		entries = append(entries, r.entry(noToken))
+	}
+	if err := x.suspect(ctx, e); err != nil {
+		return err
 	}
 	var docs []json.RawMessage
 	for _, n := range x.places() {
@@ -386,8 +442,31 @@ func (x *attachment) dry(ctx context.Context, e env) error {
 	return writeDocuments(e.stdout, x.output, docs)
 }
 
+// suspect says in a dry run which registries have tokens of the name already.
+// Whose they are shows only when one is asked for.
+func (x *attachment) suspect(ctx context.Context, e env) error {
+	for _, r := range x.registries {
+		tokens, err := r.tokens(ctx, x.name, false)
+		if err != nil {
+			return err
+		}
+		if !x.knows(r) && slices.ContainsFunc(tokens, func(t v1.Token) bool { return ofAttach(t, x.name) }) {
+			fmt.Fprintf(e.stderr, "warning: %s has tokens of a cluster with the name %s: unless an attach of this cluster was cut off, they are another's, and attach refuses the name\n", r.url, x.name)
+		}
+	}
+	return nil
+}
+
 // accountManifest is a service account with a name in its list.
 func accountManifest(a diagnosis.Account, secret string) json.RawMessage {
+	text, _ := json.Marshal(map[string]any{ // text alone: it cannot fail
+		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]string{"name": a.Name, "namespace": a.Namespace}, "imagePullSecrets": listWith(a, secret),
+	})
+	return text
+}
+
+// listWith is an account's list with a name in it, as manifests have it.
+func listWith(a diagnosis.Account, secret string) []map[string]string {
 	names := slices.Clone(a.PullSecrets)
 	if !slices.Contains(names, secret) {
 		names = append(names, secret)
@@ -396,10 +475,7 @@ func accountManifest(a diagnosis.Account, secret string) json.RawMessage {
 	for i, n := range names {
 		refs[i] = map[string]string{"name": n}
 	}
-	text, _ := json.Marshal(map[string]any{ // text alone: it cannot fail
-		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]string{"name": a.Name, "namespace": a.Namespace}, "imagePullSecrets": refs,
-	})
-	return text
+	return refs
 }
 
 // writeDocuments writes objects as kubectl takes them; nothing for no form.

@@ -17,7 +17,7 @@ const mostCompleted = 500
 
 // completing completes from the cluster, and offers nothing where there is
 // none: an error would stand in the middle of a command line.
-func (c *clusterFlags) completing(_ env, get clusterCompleter) cobra.CompletionFunc {
+func (c *clusterFlags) completing(get clusterCompleter) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx := cmd.Context()
 		if ctx == nil {
@@ -82,9 +82,9 @@ func (w *why) completing(cmd *cobra.Command, args []string, begun string) ([]cob
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return w.cluster.completing(w.e, clusterNames(kind, word+"/"))(cmd, args, begun)
+		return w.cluster.completing(clusterNames(kind, word+"/"))(cmd, args, begun)
 	}
-	out, _ := w.cluster.completing(w.e, clusterNames(kube.Pod, ""))(cmd, args, begun)
+	out, _ := w.cluster.completing(clusterNames(kube.Pod, ""))(cmd, args, begun)
 	for _, k := range kube.Kinds() {
 		if k := string(k) + "/"; strings.HasPrefix(k, begun) {
 			out = append(out, k)

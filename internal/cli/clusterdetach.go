@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
@@ -54,7 +55,7 @@ A person is asked first; in scripts --force is needed.`,
 	f.BoolVar(&d.sure, "force", false, "do not ask")
 	f.DurationVar(&d.patience, "timeout", time.Minute, "how `long` to wait for the controller to take its secrets away, before the command does")
 	complete(cmd, "account")
-	d.cluster = addCluster(cmd, e, false)
+	d.cluster = addCluster(cmd, false)
 	_ = f.MarkHidden("namespace") // it is in all
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hint := cmd.CommandPath() + " --help"
@@ -80,12 +81,21 @@ type detachment struct {
 	registries clusterRegistries
 	// sources are the secrets with the tokens that the controller has; none
 	// where there is no controller.
-	sources  []pullsecret.Secret
+	sources []pullsecret.Secret
+	// installed says that something is there of the controller and what belongs
+	// to it.
+	installed bool
+	// unread are the namespaces whose secrets may not be seen.
+	unread map[string]error
+	// kept are others' policies, and so the kinds.
+	kept []string
+	// revoked says that a token of the cluster was.
+	revoked  bool
 	patience time.Duration
 }
 
 func (d *detachFlags) run(ctx context.Context, e env, name string) error {
-	x := &detachment{name: name, patience: d.patience}
+	x := &detachment{name: name, patience: d.patience, unread: map[string]error{}}
 	if err := askable(e, d.sure, "fairlead cluster detach "+name); err != nil {
 		return err
 	}
@@ -102,9 +112,16 @@ func (d *detachFlags) run(ctx context.Context, e env, name string) error {
 		if len(urls) == 0 {
 			urls = x.urls()
 		}
+		if len(urls) == 0 {
+			return usagef("fairlead cluster detach "+name+" --registry URL, for each",
+				"the cluster is attached as %s, and the secrets that say to which registries are gone: name them with --registry", name)
+		}
 	}
 	logins, err := loginsFor(e, urls, d.cmd.CommandPath()+" --help")
 	if err != nil {
+		return err
+	}
+	if err := x.whole(logins); err != nil {
 		return err
 	}
 	if x.registries, err = openRegistries(ctx, logins, d.account); err != nil {
@@ -115,6 +132,17 @@ func (d *detachFlags) run(ctx context.Context, e env, name string) error {
 		return err
 	}
 	return x.do(ctx, e)
+}
+
+// whole refuses to leave a registry out: its token would be found no more.
+func (x *detachment) whole(given []login) error {
+	for _, u := range x.urls() {
+		if !slices.ContainsFunc(given, func(l login) bool { return l.Server == u }) {
+			return usagef(fmt.Sprintf("give all of its registries with --registry, or none; if %s is no more, attach the cluster to the others first, which leaves it out", u),
+				"the cluster %s is attached to %s as well, whose token would stay", x.name, u)
+		}
+	}
+	return nil
 }
 
 // withFar adds what to do about a cluster that is no more.
@@ -137,7 +165,7 @@ func (x *detachment) find(ctx context.Context, e env) error {
 		case err != nil && s.Namespace == "":
 			return err
 		case err != nil:
-			fmt.Fprintf(e.stderr, "warning: the namespace %s is left as it is: %v\n", s.Namespace, err)
+			x.unread[s.Namespace] = err
 		case s.Annotations[uidMark] != uid || s.Annotations[registriesMark] == "":
 			fmt.Fprintf(e.stderr, "The secret %s stays: attach did not make it in this cluster.\n", s.ID())
 		case isSource(s):
@@ -146,7 +174,13 @@ func (x *detachment) find(ctx context.Context, e env) error {
 			x.secrets = append(x.secrets, s)
 		}
 	}
-	if len(x.secrets)+len(x.sources) == 0 {
+	if x.installed, err = x.carries(ctx); err != nil {
+		return err
+	}
+	if len(x.secrets) == 0 && !x.installed {
+		if len(x.unread) > 0 { // it may be there
+			return x.blind(&failures{}).error(len(x.unread))
+		}
 		return &codedError{&hintError{
 			fmt.Errorf("the cluster at %s is not attached as %s", x.k.Server(), x.name),
 			fmt.Sprintf("choose the cluster with --context; to revoke the tokens of a lost one: fairlead cluster detach %s --registry-only --registry URL", x.name),
@@ -158,6 +192,38 @@ func (x *detachment) find(ctx context.Context, e env) error {
 		x.secrets = append(slices.Delete(slices.Clone(x.secrets), i, i+1), x.secrets[i])
 	}
 	return nil
+}
+
+// blind adds the namespaces whose secrets may not be seen.
+func (x *detachment) blind(to *failures) *failures {
+	for n, err := range x.unread {
+		to.add(n, err)
+	}
+	return to
+}
+
+// carries says whether something of the controller has the name: that may be
+// all that is left of an attach that was cut off, or lost its namespace. Who may
+// not see it did not install it.
+func (x *detachment) carries(ctx context.Context) (bool, error) {
+	if len(x.sources) > 0 {
+		return true, nil
+	}
+	all, err := files(deploy.Options{Webhook: true, Recreate: true})
+	if err != nil {
+		return false, err
+	}
+	for _, o := range append(all, policyObject(), ownPolicyObject()) {
+		there, err := x.k.Find(ctx, o)
+		switch {
+		case kube.IsMissing(err), errors.Is(err, &kube.Forbidden{}):
+		case err != nil:
+			return false, err
+		case there.Label(clusterLabel) == x.name:
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // urls are the registries in the secrets.
@@ -181,7 +247,7 @@ func (x *detachment) question() string {
 	text := fmt.Sprintf("Revoke the tokens of the cluster %s in %s", x.name, strings.Join(where, ", "))
 	if x.k != nil {
 		what := count(len(x.secrets), "secret")
-		if len(x.sources) > 0 {
+		if x.installed {
 			what = "the controller with all its secrets"
 		}
 		text += fmt.Sprintf(", and remove %s from the cluster at %s", what, x.k.Server())
@@ -190,18 +256,25 @@ func (x *detachment) question() string {
 }
 
 // do takes away: lists first, so that no pod is made with a name that means
-// nothing, then secrets, then tokens. The last secret stays until all else is
-// done: what failed is found by it again.
+// nothing, then secrets, then tokens. By what detach finds an attach, such as
+// the last secret, stays until all else is done.
 func (x *detachment) do(ctx context.Context, e env) error {
 	var broken failures
-	if len(x.sources) > 0 {
+	if x.installed {
 		x.uninstall(ctx, e, &broken)
+	} else if err := x.dangling(ctx, e); err != nil {
+		broken.add(defaultName, err)
 	}
-	for i, s := range x.secrets {
-		if err := x.clean(ctx, e, s, i == len(x.secrets)-1 && len(x.sources) == 0); err != nil {
+	last := pullsecret.Secret{}
+	if n := len(x.secrets); n > 0 && len(x.sources) == 0 {
+		last = x.secrets[n-1]
+	}
+	for _, s := range x.secrets {
+		if err := x.clean(ctx, e, s, s.UID == last.UID); err != nil {
 			broken.add(s.ID(), err)
 		}
 	}
+	x.blind(&broken)
 	// While a secret is in use its token stays: pods that name it could pull
 	// nothing from the registry, not even what is public.
 	if broken.n == 0 {
@@ -211,12 +284,13 @@ func (x *detachment) do(ctx context.Context, e env) error {
 			}
 		}
 	}
-	switch {
-	case broken.n > 0:
-	case len(x.sources) > 0:
+	if broken.n == 0 && x.k == nil && !x.revoked {
+		return &codedError{&hintError{fmt.Errorf("no token of a cluster %s is there", x.name), "fairlead cluster list"}, exitNotFound}
+	}
+	if broken.n == 0 && x.installed {
 		x.leave(ctx, e, &broken)
-	case len(x.secrets) > 0:
-		last := x.secrets[len(x.secrets)-1]
+	}
+	if broken.n == 0 && last.Name != "" {
 		if err := x.remove(ctx, e, last); err != nil {
 			broken.add(last.ID(), err)
 		}
@@ -229,6 +303,19 @@ func (x *detachment) do(ctx context.Context, e env) error {
 	}
 	fmt.Fprintf(e.stdout, "The cluster %s is detached.\n", x.name)
 	return nil
+}
+
+// dangling takes the secret's name off the list in default, where attach put it
+// in any case, if the secret itself is gone.
+func (x *detachment) dangling(ctx context.Context, e env) error {
+	if len(x.secrets) == 0 {
+		return nil
+	}
+	name := x.secrets[0].Name
+	if _, err := x.k.Secret(ctx, defaultName, name); !kube.IsMissing(err) {
+		return err
+	}
+	return x.clean(ctx, e, pullsecret.Secret{Namespace: defaultName, Name: name, Annotations: map[string]string{listMark: defaultName}}, true)
 }
 
 // clean takes a secret off the list that attach put it into, and removes it
@@ -286,7 +373,7 @@ func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) erro
 	if made > 0 {
 		fmt.Fprintf(e.stdout, "%s of %s that the controller made: revoked.\n", count(made, "token"), r.url)
 	}
-	if n == 0 {
+	if x.revoked = x.revoked || n > 0; n == 0 {
 		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)
 	}
 	return nil

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
 	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pullplan"
 	"fairlead.dev/fairlead/internal/selfimage"
@@ -43,6 +45,9 @@ func (i *controllerImage) key() string {
 	return r.Keys()[0]
 }
 
+// imageElsewhere is what to do where the image's namespace is none or another's.
+const imageElsewhere = "another namespace of your own with --image-namespace NS"
+
 // prepareImage makes the image, or reads the reference of one, and sees that
 // all nodes can run it.
 func (x *installation) prepareImage(ctx context.Context) (*controllerImage, error) {
@@ -54,9 +59,12 @@ func (x *installation) prepareImage(ctx context.Context) (*controllerImage, erro
 	if out.namespace == "" {
 		out.namespace = first.account + "-fairlead"
 	}
+	if err := account.CheckNamespaceName(out.namespace); err != nil {
+		return nil, usagef(imageElsewhere, "the controller's image: %w", err)
+	}
 	var err error
-	if out.repo, err = oci.ParseRepo(out.namespace + "/fairlead"); err != nil || strings.Contains(out.namespace, "/") {
-		return nil, usagef(x.cmd.CommandPath()+" --help", "--image-namespace is %q: write the name of a namespace, such as %s-fairlead", out.namespace, first.account)
+	if out.repo, err = oci.ParseRepo(out.namespace + "/fairlead"); err != nil {
+		return nil, err
 	}
 	binaries := x.binaries
 	if len(binaries) == 0 {
@@ -129,8 +137,11 @@ func (i *controllerImage) push(ctx context.Context, e env, r *clusterRegistry) e
 		return nil
 	}
 	made, err := r.s.api.AddNamespace(ctx, v1.NamespaceSpec{Name: i.namespace, Account: r.account})
+	if status, _ := refusal(err); status == http.StatusConflict {
+		return &hintError{r.failed(err), imageElsewhere}
+	}
 	if err != nil {
-		return withHint(r.failed(err), "another namespace of your own with --image-namespace NS")
+		return r.failed(err)
 	}
 	if made.Added {
 		fmt.Fprintf(e.stdout, "The namespace %s of %s is made, for the controller's image.\n", i.namespace, r.url)

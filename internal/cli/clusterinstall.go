@@ -65,9 +65,9 @@ func (i *installFlags) check(hint string) error {
 type installation struct {
 	*attachment
 	image *controllerImage
-	// shared says that the controller's namespace was there before: it is left
-	// as it is.
-	shared bool
+	// theirs were there before: the controller's namespace, which is left as it
+	// is, and kinds, which detach leaves.
+	theirs []string
 	// placed are secrets that an attach without the controller made.
 	placed []pullsecret.Secret
 }
@@ -88,16 +88,15 @@ func (x *installation) run(ctx context.Context, e env) error {
 		return x.dry(ctx, e)
 	}
 	// All tokens are tried before anything is written.
-	tokens := make([]string, len(x.registries))
-	for i, r := range x.registries {
-		if tokens[i], err = x.token(ctx, e, r); err != nil {
+	for _, r := range x.registries {
+		if err := x.token(ctx, e, r); err != nil {
 			return err
 		}
 	}
 	if err := x.image.push(ctx, e, x.registries[0]); err != nil {
 		return err
 	}
-	if err := x.install(ctx, e, tokens); err != nil {
+	if err := x.install(ctx, e); err != nil {
 		return withHint(err, "the same command again: it goes on from there")
 	}
 	for _, r := range x.registries {
@@ -109,6 +108,9 @@ func (x *installation) run(ctx context.Context, e env) error {
 	}
 	if !x.await {
 		fmt.Fprintf(e.stderr, "The controller starts. Next: fairlead cluster show %s\n", x.name)
+		if len(x.placed) > 0 {
+			fmt.Fprintln(e.stderr, "The tokens that were placed without the controller stay. Next: the same command without --wait=false, which ends them")
+		}
 		return nil
 	}
 	if err := x.settle(ctx, e); err != nil {
@@ -138,12 +140,16 @@ func (x *attachment) uncontrolled(ctx context.Context) error {
 		return err
 	}
 	if name := there.Label(clusterLabel); name != "" {
-		return &codedError{&hintError{
-			fmt.Errorf("the cluster is attached as %s with the controller, which keeps all secrets", name),
-			"fairlead cluster detach " + name + ", and then the same command",
-		}, exitConflict}
+		return controlled(name)
 	}
 	return nil
+}
+
+func controlled(name string) error {
+	return &codedError{&hintError{
+		fmt.Errorf("the cluster is attached as %s with the controller, which keeps all secrets", name),
+		"fairlead cluster detach " + name + ", and then the same command",
+	}, exitConflict}
 }
 
 // sources are the secrets with the cluster's tokens that an attach with the
@@ -169,24 +175,44 @@ func isSource(s pullsecret.Secret) bool {
 // free refuses what something else has, before a token is made, and looks at
 // what is there.
 func (x *installation) free(ctx context.Context, e env) error {
-	for s, err := range x.k.Labelled(ctx, clusterLabel) {
-		switch {
-		case err != nil && s.Namespace == "":
-			return err
-		case err != nil, s.Annotations[uidMark] != x.uid:
-			continue
-		case s.Labels[clusterLabel] != x.name:
-			return occupied(s, "the cluster is attached as "+s.Labels[clusterLabel], "fairlead cluster attach "+s.Labels[clusterLabel]+", or first fairlead cluster detach "+s.Labels[clusterLabel])
-		case !isSource(s) && s.Name != deploy.SecretName:
-			return occupied(s, "the controller has the right to "+deploy.SecretName+" alone", "fairlead cluster detach "+x.name+", and then the same command")
-		case !isSource(s):
-			x.placed = append(x.placed, s)
-		default:
-			x.dropped(e, s)
-		}
-		x.known = true
+	marks, err := x.marked(ctx)
+	if err != nil {
+		return err
 	}
-	for _, o := range []kube.Object{controllerObject(), policyObject(), ownPolicyObject()} {
+	for _, s := range marks {
+		switch {
+		case isSource(s):
+			x.dropped(e, s)
+		case s.Name != deploy.SecretName:
+			return occupied(s, "the controller has the right to "+deploy.SecretName+" alone", "fairlead cluster detach "+x.name+", and then the same command")
+		default:
+			x.placed = append(x.placed, s)
+		}
+	}
+	if err := x.unowned(ctx); err != nil {
+		return err
+	}
+	own, err := x.k.Secret(ctx, deploy.Namespace, deploy.SecretName)
+	if err == nil && own.Annotations[policyMark] == "" && own.Labels[clusterLabel] == "" {
+		return occupied(own, "attach did not make it: it stays as it is", "kubectl delete secret "+deploy.SecretName+" -n "+deploy.Namespace+", if it is not needed")
+	}
+	if err != nil && !kube.IsMissing(err) {
+		return err
+	}
+	return nil
+}
+
+// unowned refuses objects of attach's names that it did not make for this name.
+// A namespace and kinds that are there it takes as they are.
+func (x *installation) unowned(ctx context.Context) error {
+	all, err := files(deploy.Options{Webhook: true, Recreate: true})
+	if err != nil {
+		return err
+	}
+	for _, r := range x.registries {
+		all = append(all, object("v1", "Secret", deploy.Namespace, sourceName(r)))
+	}
+	for _, o := range append(all, policyObject(), ownPolicyObject()) {
 		there, err := x.k.Find(ctx, o)
 		if kube.IsMissing(err) {
 			continue
@@ -194,24 +220,18 @@ func (x *installation) free(ctx context.Context, e env) error {
 		if err != nil {
 			return err
 		}
-		if there.Label(clusterLabel) == "" {
+		switch name := there.Label(clusterLabel); {
+		case name == x.name:
+		case name != "":
+			return second(o.String(), name)
+		case o.Kind() == "Namespace", o.Kind() == crdKind:
+			x.theirs = append(x.theirs, o.String())
+		default:
 			return &codedError{&hintError{
 				fmt.Errorf("there is %s, and attach did not make it: the controller is installed in another way", o),
 				"uninstall it in that way; or give it what it needs by hand, as docs/install.md says",
 			}, exitConflict}
 		}
-	}
-	ns, err := x.k.Find(ctx, namespaceObject())
-	if err != nil && !kube.IsMissing(err) {
-		return err
-	}
-	x.shared = err == nil && ns.Label(clusterLabel) == ""
-	own, err := x.k.Secret(ctx, deploy.Namespace, deploy.SecretName)
-	if err == nil && own.Annotations[policyMark] == "" && own.Labels[clusterLabel] == "" {
-		return occupied(own, "attach did not make it: it stays as it is", "kubectl delete secret "+deploy.SecretName+" -n "+deploy.Namespace+", if it is not needed")
-	}
-	if err != nil && !kube.IsMissing(err) {
-		return err
 	}
 	return nil
 }
@@ -224,26 +244,27 @@ func (x *installation) dropped(e env, s pullsecret.Secret) {
 	}
 }
 
-// token gives the value of the cluster's token at a registry, and tries it.
-func (x *installation) token(ctx context.Context, e env, r *clusterRegistry) (string, error) {
-	v, err := r.token(ctx, clusterAccess, x.name, x.uid, x.known)
+// token gets the cluster's token at a registry, and tries it.
+func (x *installation) token(ctx context.Context, e env, r *clusterRegistry) error {
+	v, err := r.token(ctx, clusterAccess, x.name, x.uid, x.knows(r))
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := r.pulls(ctx, v.Value); err != nil {
-		return "", err
+		return err
 	}
+	r.value = v.Value
 	was := "is kept"
 	if v.Added {
 		was = "is made"
 	}
 	fmt.Fprintf(e.stdout, "The token %s of %s %s: it makes tokens for this cluster that pull from %s, and may do nothing else.\n", v.ID, r.url, was, r.account)
-	return v.Value, nil
+	return nil
 }
 
 // install applies everything, the kinds first.
-func (x *installation) install(ctx context.Context, e env, tokens []string) error {
-	objects, err := x.objects(ctx, tokens)
+func (x *installation) install(ctx context.Context, e env) error {
+	objects, err := x.objects(ctx)
 	if err != nil {
 		return err
 	}
@@ -283,7 +304,7 @@ func (x *installation) apply(ctx context.Context, e env, o kube.Object, counts m
 	if counts[r]++; r == kube.Changed {
 		fmt.Fprintf(e.stdout, "%s: changed.\n", capital(o.String()))
 	}
-	if o.Kind() != "CustomResourceDefinition" {
+	if o.Kind() != crdKind {
 		return nil
 	}
 	return until(ctx, x.patience, func() (bool, error) {
@@ -315,13 +336,15 @@ func until(ctx context.Context, patience time.Duration, ask func() (bool, error)
 	}
 }
 
-// dry prints what would be applied. The policies are those of a first attach.
+// dry prints what would be applied.
 func (x *installation) dry(ctx context.Context, e env) error {
-	tokens := make([]string, len(x.registries))
-	for i := range tokens {
-		tokens[i] = noToken
+	if err := x.suspect(ctx, e); err != nil {
+		return err
 	}
-	objects, err := x.objects(ctx, tokens)
+	for _, r := range x.registries {
+		r.value = noToken
+	}
+	objects, err := x.objects(ctx)
 	if err != nil {
 		return err
 	}
@@ -329,14 +352,28 @@ func (x *installation) dry(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	policies, err := x.policies(ctx)
+	if err != nil {
+		return err
+	}
 	last := len(objects) - 1
-	all := slices.Concat(objects[:last], x.freshPolicies(), objects[last:])
+	all := slices.Concat(objects[:last], policies, objects[last:])
+	if x.image.pulled() { // which goes into the list as it is
+		a, err := x.k.Account(ctx, deploy.Namespace, deploy.Controller)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(o kube.Object) bool { return o.Kind() == "ServiceAccount" })
+		all[i]["imagePullSecrets"] = listWith(a, deploy.SecretName)
+	}
 	if x.output == "" {
 		fmt.Fprintf(e.stdout, "The image %s would be there (dry run).\n", x.image.reference)
 		for _, o := range all {
 			fmt.Fprintf(e.stdout, "%s would be applied (dry run).\n", capital(o.String()))
 		}
-		fmt.Fprintf(e.stdout, "The secret %s would be applied in %s (dry run).\n", s.Name, s.Namespace)
+		if s.Name != "" {
+			fmt.Fprintf(e.stdout, "The secret %s would be applied in %s (dry run).\n", s.Name, s.Namespace)
+		}
 		return nil
 	}
 	var docs []json.RawMessage

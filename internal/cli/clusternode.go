@@ -18,11 +18,11 @@ func nodeFiles(w io.Writer, r *clusterRegistry, ca []byte) {
 		file(w, dir+"/hosts.toml", fmt.Sprintf("server = %q\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = %q\n", r.url, r.url, dir+"/ca.crt"))
 		file(w, dir+"/ca.crt", string(ca))
 		fmt.Fprintf(w, "With CRI-O, the certificates alone, as /etc/containers/certs.d/%s/ca.crt.\n", host)
-	case r.url.Scheme == "http" && !r.loopback():
+	case r.untold():
 		fmt.Fprintf(w, "\nEach node must be told that %s is plain http. With containerd (config_path = \"/etc/containerd/certs.d\"):\n", host)
 		file(w, "/etc/containerd/certs.d/"+host+"/hosts.toml", fmt.Sprintf("server = %q\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", r.url, r.url))
 		fmt.Fprintln(w, "With CRI-O:")
-		file(w, "/etc/containers/registries.conf.d/fairlead.conf", fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host))
+		file(w, "/etc/containers/registries.conf.d/fairlead-"+hostInName(host)+".conf", fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host))
 	}
 }
 

@@ -32,7 +32,7 @@ server = "http://registry.example"
 [host."http://registry.example"]
   capabilities = ["pull", "resolve"]
 With CRI-O:
-# /etc/containers/registries.conf.d/fairlead.conf
+# /etc/containers/registries.conf.d/fairlead-registry.example.conf
 [[registry]]
 location = "registry.example"
 insecure = true

@@ -20,6 +20,7 @@ const (
 	noToken = "NO-TOKEN-IS-MADE-IN-A-DRY-RUN"
 
 	policyVersion = "fairlead.dev/v1alpha1"
+	crdKind       = "CustomResourceDefinition"
 	defaultPolicy = "fairlead" // of the whole cluster
 	// pullLife is how long the controller's own credential lives: it must
 	// outlast whatever keeps the controller from renewing it.
@@ -73,8 +74,12 @@ func files(o deploy.Options) ([]kube.Object, error) {
 
 // objects are what is applied, in this order, but for pull secrets and
 // policies; the Deployment is the last.
-func (x *installation) objects(ctx context.Context, tokens []string) ([]kube.Object, error) {
+func (x *installation) objects(ctx context.Context) ([]kube.Object, error) {
 	all, err := files(deploy.Options{Webhook: !x.noWebhook, Recreate: x.recreate})
+	if err != nil {
+		return nil, err
+	}
+	sources, err := x.sourceObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +87,16 @@ func (x *installation) objects(ctx context.Context, tokens []string) ([]kube.Obj
 	for _, o := range all {
 		switch o.Kind() {
 		case "Namespace":
-			if x.shared {
-				continue
-			}
 			if x.hostNetwork {
 				for _, mode := range []string{"enforce", "audit", "warn"} {
 					o.SetLabel("pod-security.kubernetes.io/"+mode, "privileged")
 				}
 			}
+			if !slices.Contains(x.theirs, o.String()) {
+				out = append(out, o)
+			}
+			out = append(out, sources...) // as soon as can be: detach goes by them
+			continue
 		case "ServiceAccount":
 			if x.image.pulled() {
 				o.In("metadata", "annotations")[pullplan.ListAnnotation] = deploy.SecretName
@@ -98,16 +105,13 @@ func (x *installation) objects(ctx context.Context, tokens []string) ([]kube.Obj
 			if err := x.shape(o); err != nil {
 				return nil, err
 			}
-			sources, err := x.sourceObjects(ctx, tokens)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, sources...)
 		}
 		out = append(out, o)
 	}
 	for _, o := range out {
-		o.SetLabel(clusterLabel, x.name)
+		if !slices.Contains(x.theirs, o.String()) {
+			o.SetLabel(clusterLabel, x.name)
+		}
 	}
 	return out, nil
 }
@@ -141,20 +145,23 @@ func (x *installation) shape(o kube.Object) error {
 
 // sourceName is the secret of a registry's token.
 func sourceName(r *clusterRegistry) string {
-	return "fairlead-token-" + strings.Trim(notInName.Replace(r.url.Host), "-")
+	return "fairlead-token-" + hostInName(r.url.Host)
 }
+
+// hostInName is a host as it stands in the name of a file or a Secret.
+func hostInName(host string) string { return strings.Trim(notInName.Replace(host), "-") }
 
 var notInName = strings.NewReplacer(":", "-", "[", "", "]", "")
 
 // sourceObjects are the secrets with the cluster's tokens.
-func (x *installation) sourceObjects(ctx context.Context, tokens []string) ([]kube.Object, error) {
+func (x *installation) sourceObjects(ctx context.Context) ([]kube.Object, error) {
 	var out []kube.Object
-	for i, r := range x.registries {
+	for _, r := range x.registries {
 		ca, err := r.authority(ctx)
 		if err != nil {
 			return nil, err
 		}
-		data := map[string]any{"url": packed(r.url.String()), "token": packed(tokens[i])}
+		data := map[string]any{"url": packed(r.url.String()), "token": packed(r.value)}
 		if len(ca) > 0 {
 			data["ca.crt"] = packed(string(ca))
 		}

@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -26,6 +29,7 @@ type clusterRegistry struct {
 	s   *session
 	// account owns the cluster's tokens.
 	account string
+	value   string // of the cluster's token
 	ca      []byte // see authority
 }
 
@@ -129,8 +133,22 @@ func (r *clusterRegistry) owned() error {
 
 // loopback says whether nodes would look for the registry on themselves.
 func (r *clusterRegistry) loopback() bool {
-	ip := net.ParseIP(r.url.Hostname())
-	return client.Loopback(r.url.Hostname()) || ip != nil && ip.IsUnspecified()
+	host := strings.TrimSuffix(r.url.Hostname(), ".")
+	ip := net.ParseIP(host)
+	return client.Loopback(host) || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsUnspecified()
+}
+
+// leadsHere says whether this machine knows the name by loopback addresses
+// alone.
+func (r *clusterRegistry) leadsHere(ctx context.Context) bool {
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", r.url.Hostname())
+	return err == nil && len(all) > 0 && !slices.ContainsFunc(all, func(a netip.Addr) bool { return !a.Unmap().IsLoopback() })
+}
+
+// untold says whether nodes must be told that the registry is plain http: what
+// they take for their own loopback they try so by themselves.
+func (r *clusterRegistry) untold() bool {
+	return r.url.Scheme == "http" && !client.Loopback(r.url.Hostname())
 }
 
 // tokens lists the account's; those of one cluster unless that is "".
@@ -176,7 +194,7 @@ func minted(t v1.Token, cluster string, all []v1.Token) bool {
 }
 
 // token gives the cluster's token of an access with its value: the one that it
-// has, or a new one. known says that the cluster carries the mark of this name.
+// has, or a new one. known says that those which are there are this cluster's.
 //
 // The registry keeps the name of a token's cluster, not which cluster that is.
 // It does keep under which key the token was asked for, and the key is made of
@@ -208,7 +226,7 @@ func (r *clusterRegistry) token(ctx context.Context, access, cluster, uid string
 	}
 	v, err := r.s.api.AddToken(ctx, v1.TokenSpec{
 		Account: r.account, Access: access, Description: cluster, Cluster: cluster, NonExpiring: true,
-	}, strings.Join([]string{"attach", access, uid, cluster, last}, " "))
+	}, requestKey(access, uid, cluster, last))
 	status, _ := refusal(err)
 	switch {
 	case len(active) > 0 && status == http.StatusConflict: // somebody else of the account asked with this key
@@ -218,6 +236,12 @@ func (r *clusterRegistry) token(ctx context.Context, access, cluster, uid string
 		return v1.TokenValue{}, errors.Join(r.taken(cluster), err)
 	}
 	return v, r.failed(err)
+}
+
+// requestKey is short, whatever the names are: a key has 128 bytes at most.
+func requestKey(of ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(of, " ")))
+	return "attach " + hex.EncodeToString(sum[:])
 }
 
 func (r *clusterRegistry) taken(cluster string) error {
@@ -261,7 +285,7 @@ func (r *clusterRegistry) pulls(ctx context.Context, value string) error {
 	if err != nil {
 		return err
 	}
-	if r.url.Scheme == "http" && !r.loopback() {
+	if r.untold() {
 		return r.takes(ctx, value)
 	}
 	o := probe.Options{UserAgent: "fairlead/" + build().Version}

@@ -9,7 +9,6 @@ import (
 
 	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/deploy"
-	"fairlead.dev/fairlead/dockerconfig"
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/kube"
@@ -75,17 +74,13 @@ func (x *installation) pullsAlready(ctx context.Context) (bool, error) {
 // others: so it ends with it.
 func (x *installation) firstToken(ctx context.Context) (string, error) {
 	r := x.image.registry
-	v, err := r.token(ctx, clusterAccess, x.name, x.uid, true)
-	if err != nil {
-		return "", err
-	}
 	ca, err := readCA(r.at.CAFile)
 	if err != nil {
 		return "", err
 	}
 	c, err := client.New(client.Options{
 		Server: r.url.String(), CA: ca, InsecureHTTP: r.at.InsecureHTTP, Version: build().Version,
-		Token: func() (string, error) { return v.Value, nil },
+		Token: func() (string, error) { return r.value, nil },
 	})
 	if err != nil {
 		return "", err
@@ -107,17 +102,11 @@ func (x *installation) takeOver(ctx context.Context, e env) error {
 		if s.Namespace == deploy.Namespace {
 			continue // it is the controller's own
 		}
-		file, err := dockerconfig.Parse(s.Data[pullsecret.KeyConfigJSON])
-		if err != nil { // somebody spoilt it; the controller writes it anew
-			return fmt.Errorf("the secret %s: %w", s.ID(), err)
-		}
-		next, err := pullsecret.Build(pullsecret.Recipe{
-			Namespace: s.Namespace, Name: s.Name, Entries: file.Entries(),
+		next := pullsecret.Secret{
+			Namespace: s.Namespace, Name: s.Name, Type: s.Type,
+			Data:        map[string][]byte{pullsecret.KeyConfigJSON: s.Data[pullsecret.KeyConfigJSON]}, // spoilt or not
 			Labels:      map[string]string{pullplan.ManagedByLabel: pullplan.ManagedBy},
 			Annotations: map[string]string{policyMark: policyID(policyObject()).String()},
-		})
-		if err != nil {
-			return err
 		}
 		if err := x.yield(ctx, s); err != nil {
 			return err
@@ -144,12 +133,17 @@ func (x *installation) yield(ctx context.Context, s pullsecret.Secret) error {
 	if err != nil {
 		return err
 	}
-	was, _ := there.In("metadata", "annotations")[pullplan.ListAnnotation].(string)
-	names := strings.FieldsFunc(was, func(r rune) bool { return r == ',' })
+	names := listed(there)
 	if slices.Contains(names, s.Name) {
 		return nil
 	}
 	return x.k.Note(ctx, o, pullplan.ListAnnotation, strings.Join(append(names, s.Name), ","))
+}
+
+// listed are the names in an account's list that are the controller's.
+func listed(account kube.Object) []string {
+	names, _ := account.In("metadata", "annotations")[pullplan.ListAnnotation].(string)
+	return strings.FieldsFunc(names, func(r rune) bool { return r == ',' })
 }
 
 // prune takes away what an earlier attach of other flags installed.
@@ -240,6 +234,9 @@ func (x *installation) settle(ctx context.Context, e env) error {
 // by now.
 func (x *installation) endPlaced(ctx context.Context, e env) error {
 	for _, r := range x.registries {
+		if !x.knows(r) {
+			continue
+		}
 		tokens, err := r.tokens(ctx, x.name, false)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "fairlead.dev/fairlead/api/v1"
+	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullsecret"
@@ -68,11 +69,11 @@ its policies. What is not as it should be is repaired by the same attach.`,
 	out := addNamedOutput(cmd)
 	addRegistries(cmd, e, &urls, "only as the registry at this `URL` knows it; may be repeated")
 	cmd.Flags().StringVar(&of, "account", "", "that of this `account`, for the operator")
-	cmd.Flags().StringVar(&secret, "secret-name", attachedSecret, "`name` of the pull secret")
+	cmd.Flags().StringVar(&secret, "secret-name", deploy.SecretName, "`name` of the pull secret")
 	complete(cmd, "account")
 	complete(cmd, "secret-name")
 	cmd.ValidArgsFunction = completeClusters(e)
-	c := addCluster(cmd, e, false)
+	c := addCluster(cmd, false)
 	_ = cmd.Flags().MarkHidden("namespace") // it is in all
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hint := cmd.CommandPath() + " --help"

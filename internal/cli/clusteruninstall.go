@@ -18,21 +18,19 @@ const managed = pullplan.ManagedByLabel + "=" + pullplan.ManagedBy
 
 // uninstall takes away the controller and all that it made. Policies go first,
 // so that it takes its secrets away itself, which is quick; what is left then,
-// because it is dead or others' policies are there, goes afterwards. The
-// secrets with the cluster's tokens stay: what failed is found by them again.
+// because it is dead or others' policies are there, goes afterwards. The kinds
+// and the secrets with the cluster's tokens stay: see leave.
 func (x *detachment) uninstall(ctx context.Context, e env, broken *failures) {
 	for _, o := range []kube.Object{policyObject(), ownPolicyObject()} {
-		if err := x.drop(ctx, e, o); err != nil {
-			broken.add(o.String(), err)
-		}
+		x.dropOr(ctx, e, o, broken)
 	}
-	foreign, err := x.policiesLeft(ctx)
-	if err != nil {
+	var err error
+	if x.kept, err = x.policiesLeft(ctx); err != nil {
 		broken.add("policies", err)
 		return
 	}
-	if len(foreign) > 0 {
-		fmt.Fprintf(e.stderr, "The kinds stay, since there are policies that attach did not make: %s. Without a controller nothing comes of them.\n", strings.Join(foreign, ", "))
+	if len(x.kept) > 0 {
+		fmt.Fprintf(e.stderr, "The kinds stay, since there are policies that attach did not make: %s. Without a controller nothing comes of them.\n", strings.Join(x.kept, ", "))
 	} else if err := x.awaitSecrets(ctx, e); err != nil {
 		broken.add("secrets", err)
 		return
@@ -42,28 +40,26 @@ func (x *detachment) uninstall(ctx context.Context, e env, broken *failures) {
 		broken.add("the controller", err)
 		return
 	}
-	slices.Reverse(all) // the Deployment first, kinds last
+	slices.Reverse(all) // the Deployment first
 	if i := slices.IndexFunc(all, func(o kube.Object) bool { return o.Kind() == "MutatingWebhookConfiguration" }); i >= 0 {
 		all = append([]kube.Object{all[i]}, slices.Delete(slices.Clone(all), i, i+1)...) // before what it calls
 	}
 	for _, o := range all {
-		if o.Kind() == "Namespace" || o.Kind() == "CustomResourceDefinition" {
-			continue
+		if o.Kind() != "Namespace" && o.Kind() != crdKind {
+			x.dropOr(ctx, e, o, broken)
 		}
-		if err := x.drop(ctx, e, o); err != nil {
-			broken.add(o.String(), err)
-		}
+	}
+	if there, err := x.k.Find(ctx, controllerObject()); err == nil && there.Label(clusterLabel) != x.name {
+		return // somebody else's controller sees to its secrets
 	}
 	// Without rights no controller writes any more, wherever it may still run.
-	if err := x.sweepSecrets(ctx, e); err != nil {
-		broken.add("secrets", err)
-	}
-	for _, o := range all {
-		if o.Kind() == "CustomResourceDefinition" && len(foreign) == 0 && broken.n == 0 {
-			if err := x.drop(ctx, e, o); err != nil {
-				broken.add(o.String(), err)
-			}
-		}
+	x.sweepSecrets(ctx, e, broken)
+}
+
+// dropOr is drop as one step of many.
+func (x *detachment) dropOr(ctx context.Context, e env, o kube.Object, broken *failures) {
+	if err := x.drop(ctx, e, o); err != nil {
+		broken.add(o.String(), err)
 	}
 }
 
@@ -137,62 +133,70 @@ func (x *detachment) awaitSecrets(ctx context.Context, e env) error {
 }
 
 // sweepSecrets takes away what the controller left: the names that it put into
-// lists, then its secrets.
-func (x *detachment) sweepSecrets(ctx context.Context, e env) error {
+// lists, whatever became of their secrets, then its secrets. A namespace whose
+// list cannot be written keeps its secret.
+func (x *detachment) sweepSecrets(ctx context.Context, e env, broken *failures) {
 	var left []pullsecret.Secret
 	for s, err := range x.k.Labelled(ctx, managed) {
-		if err != nil && s.Namespace == "" {
-			return err
-		}
-		if err != nil {
-			fmt.Fprintf(e.stderr, "warning: the namespace %s is left as it is: %v\n", s.Namespace, err)
-		} else if s.Annotations[policyMark] != "" || s.Namespace == deploy.Namespace {
+		switch {
+		case err != nil && s.Namespace == "":
+			broken.add("secrets", err)
+			return
+		case err != nil:
+			x.unread[s.Namespace] = err
+		case s.Annotations[policyMark] != "" || s.Namespace == deploy.Namespace:
 			left = append(left, s)
 		}
 	}
+	accounts, err := x.k.All(ctx, accountObject("", "all"))
+	if err != nil {
+		broken.add("service accounts", err)
+		return
+	}
 	m := newMeter(e, "take away what the controller left")
 	defer m.end()
+	stuck := map[string]bool{}
+	for i, a := range accounts {
+		m.show(v1.Progress{Step: "lists", Done: int64(i), Total: int64(len(accounts))})
+		if err := x.unlist(ctx, a); err != nil && !kube.IsMissing(err) {
+			stuck[a.Namespace()] = true
+			broken.add(a.String(), err)
+		}
+	}
+	removed := 0
 	for i, s := range left {
 		m.show(v1.Progress{Step: "secrets", Done: int64(i), Total: int64(len(left))})
-		if err := x.unlist(ctx, s); err != nil {
-			return err
-		}
-		if _, err := x.k.Remove(ctx, s); err != nil {
-			return err
-		}
-	}
-	m.end()
-	if len(left) > 0 {
-		fmt.Fprintf(e.stdout, "%s that the controller left: removed.\n", count(len(left), "secret"))
-	}
-	return nil
-}
-
-// unlist takes a secret's name off the lists that the controller put it into.
-func (x *detachment) unlist(ctx context.Context, s pullsecret.Secret) error {
-	accounts, err := x.k.All(ctx, accountObject(s.Namespace, "any"))
-	if err != nil {
-		return err
-	}
-	for _, a := range accounts {
-		was, _ := a.In("metadata", "annotations")[pullplan.ListAnnotation].(string)
-		names := strings.FieldsFunc(was, func(r rune) bool { return r == ',' })
-		if !slices.Contains(names, s.Name) {
+		if stuck[s.Namespace] {
 			continue
 		}
-		if _, err := x.k.Unuse(ctx, s.Namespace, a.Name(), s.Name); err != nil && !kube.IsMissing(err) {
-			return err
+		if _, err := x.k.Remove(ctx, s); err != nil {
+			broken.add(s.ID(), err)
+			continue
 		}
-		rest := strings.Join(slices.DeleteFunc(names, func(n string) bool { return n == s.Name }), ",")
-		if err := x.k.Note(ctx, a, pullplan.ListAnnotation, rest); err != nil && !kube.IsMissing(err) {
+		removed++
+	}
+	m.end()
+	if removed > 0 {
+		fmt.Fprintf(e.stdout, "%s that the controller left: removed.\n", count(removed, "secret"))
+	}
+}
+
+// unlist takes the names off an account's list that the controller put into it.
+func (x *detachment) unlist(ctx context.Context, a kube.Object) error {
+	names := listed(a)
+	if len(names) == 0 {
+		return nil
+	}
+	for _, n := range names {
+		if _, err := x.k.Unuse(ctx, a.Namespace(), a.Name(), n); err != nil {
 			return err
 		}
 	}
-	return nil
+	return x.k.Note(ctx, a, pullplan.ListAnnotation, "")
 }
 
-// leave takes away the secrets with the cluster's tokens, which are void by
-// now, and the namespace if nothing else is in it.
+// leave takes away by what detach finds an attach, once its tokens are void: the
+// kinds, the secrets with the tokens, and the namespace if nothing else is in it.
 func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
 	for _, o := range []kube.Object{
 		object("coordination.k8s.io/v1", "Lease", deploy.Namespace, deploy.Controller), object("v1", "Secret", deploy.Namespace, webhookSecret),
@@ -208,15 +212,20 @@ func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
 			broken.add(o.String(), err)
 		}
 	}
+	if err := x.dropKinds(ctx, e); err != nil {
+		broken.add("the kinds", err)
+		return
+	}
 	ns, err := x.k.Find(ctx, namespaceObject())
+	if kube.IsMissing(err) {
+		return
+	}
 	if err != nil {
 		broken.add("the namespace "+deploy.Namespace, err)
 		return
 	}
 	if ns.Label(clusterLabel) == x.name && x.alone(ctx, e) {
-		if err := x.drop(ctx, e, ns); err != nil {
-			broken.add(ns.String(), err)
-		}
+		x.dropOr(ctx, e, ns, broken)
 		return // the secrets go with it
 	}
 	for _, s := range x.sources {
@@ -224,6 +233,23 @@ func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
 			broken.add(s.ID(), err)
 		}
 	}
+}
+
+// dropKinds takes the kinds away, unless others have policies.
+func (x *detachment) dropKinds(ctx context.Context, e env) error {
+	all, err := files(deploy.Options{})
+	if err != nil || len(x.kept) > 0 {
+		return err
+	}
+	for _, o := range all {
+		if o.Kind() != crdKind {
+			continue
+		}
+		if err := x.drop(ctx, e, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // webhookSecret is the certificate that the controller makes for itself.

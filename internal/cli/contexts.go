@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -236,14 +237,24 @@ func tokenIn(text, from string) (string, error) {
 	return value, nil
 }
 
-// readCA reads certificates to trust; none for "".
+// readCA reads certificates to trust; none for "". What else is in the file,
+// such as a key, is left where it is: the certificates are shown to others.
 func readCA(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the CA file: %w", err)
 	}
-	return pem, nil
+	var out []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			out = append(out, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
+		}
+	}
+	if out == nil {
+		return nil, usagef("a file with -----BEGIN CERTIFICATE----- in it", "the CA file %s holds no certificate in PEM", path)
+	}
+	return out, nil
 }

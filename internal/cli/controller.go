@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/internal/kube/controller"
 	"fairlead.dev/fairlead/internal/observe"
 )
@@ -29,11 +30,11 @@ it needs, and what each reason means.`,
   fairlead controller --webhook-listen :9443 --webhook-service fairlead-webhook`,
 		Args: noArgs,
 	}
-	c := addCluster(cmd, e, false)
+	c := addCluster(cmd, false)
 	f := cmd.Flags()
-	f.Lookup("namespace").Usage = "`namespace` of the controller, where sources lie (default fairlead-system)"
+	f.Lookup("namespace").Usage = "`namespace` of the controller, where sources lie (default " + deploy.Namespace + ")"
 	var o controller.Options
-	f.StringSliceVar(&o.SecretNames, "secret-name", []string{"fairlead-pull"}, "`name` that secrets may have; may be repeated")
+	f.StringSliceVar(&o.SecretNames, "secret-name", []string{deploy.SecretName}, "`name` that secrets may have; may be repeated")
 	f.BoolVar(&o.LeaderElect, "leader-elect", false, "let one of several replicas work at a time")
 	f.StringVar(&o.MetricsListen, "metrics-listen", "", "`address` of /metrics; none without")
 	f.StringVar(&o.HealthListen, "health-listen", "", "`address` of /healthz and /readyz; none without")
@@ -51,7 +52,7 @@ it needs, and what each reason means.`,
 			return err
 		}
 		o.Cluster = c.at
-		o.Cluster.Version, o.Cluster.Namespace = build().Version, "fairlead-system"
+		o.Cluster.Version, o.Cluster.Namespace = build().Version, deploy.Namespace
 		if len(c.namespaces) > 0 {
 			o.Cluster.Namespace = c.namespaces[0]
 		}

@@ -19,7 +19,7 @@ type placeFlags struct {
 }
 
 func addPlaces(cmd *cobra.Command, e env) *placeFlags {
-	p := &placeFlags{cluster: addCluster(cmd, e, true)}
+	p := &placeFlags{cluster: addCluster(cmd, true)}
 	f := cmd.Flags()
 	f.BoolVarP(&p.all, "all-namespaces", "A", false, "in every namespace of the cluster")
 	f.StringVarP(&p.selector, "selector", "l", "", "in every namespace with these `labels`, such as team=shop")

@@ -22,7 +22,7 @@ Which cluster is meant is said as to kubectl: by --kubeconfig, --context and
   fairlead secret use regcred --serviceaccount default
   fairlead secret check -f deploy/
   fairlead secret inspect -f regcred.yaml`,
-	}, newSecretCreate(e), newSecretUse(e), newSecretUnuse(e), newSecretCopy(e), newSecretCheck(e, clusterSource(e)), newSecretInspect(e, clusterSource(e)))
+	}, newSecretCreate(e), newSecretUse(e), newSecretUnuse(e), newSecretCopy(e), newSecretCheck(e, clusterSource), newSecretInspect(e, clusterSource))
 }
 
 // secretSource gives the secrets that a command is about, one after another.

@@ -38,9 +38,9 @@ A copy is one moment's: when the secret changes, copy it again.`,
 	fl.StringVarP(&f.selector, "selector", "l", "", "to every namespace with these `labels`, such as team=shop")
 	fl.BoolVar(&f.force, "force-conflicts", false, "take over what other managers of the copies wrote")
 	complete(cmd, "selector")
-	c := addCluster(cmd, e, false)
-	_ = cmd.RegisterFlagCompletionFunc("to", c.completing(e, clusterNamespaces))
-	cmd.ValidArgsFunction = c.completing(e, clusterSecrets)
+	c := addCluster(cmd, false)
+	_ = cmd.RegisterFlagCompletionFunc("to", c.completing(clusterNamespaces))
+	cmd.ValidArgsFunction = c.completing(clusterSecrets)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		given := 0
 		for _, yes := range []bool{len(f.to) > 0, f.all, f.selector != ""} {

@@ -23,8 +23,8 @@ func addAccounts(cmd *cobra.Command, e env) *accountFlags {
 	f.StringSliceVar(&a.accounts, "serviceaccount", nil, "`name` of a service account; may be repeated")
 	f.BoolVar(&a.allAccounts, "all-serviceaccounts", false, "every service account of the namespace")
 	a.placeFlags = addPlaces(cmd, e)
-	_ = cmd.RegisterFlagCompletionFunc("serviceaccount", a.cluster.completing(e, clusterAccounts))
-	cmd.ValidArgsFunction = a.cluster.completing(e, clusterSecrets)
+	_ = cmd.RegisterFlagCompletionFunc("serviceaccount", a.cluster.completing(clusterAccounts))
+	cmd.ValidArgsFunction = a.cluster.completing(clusterSecrets)
 	return a
 }
 

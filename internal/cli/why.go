@@ -65,7 +65,7 @@ command line is wrong.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return w.run(args) },
 	}
-	w.cmd, w.cluster, w.out = cmd, addCluster(cmd, e, false), addOutput(cmd)
+	w.cmd, w.cluster, w.out = cmd, addCluster(cmd, false), addOutput(cmd)
 	cmd.ValidArgsFunction = w.completing
 	f := cmd.Flags()
 	f.StringArrayVarP(&w.files, "filename", "f", nil, "judge the workloads of this `file`; - is standard input")
@@ -149,9 +149,8 @@ func (w *why) inquiry() (inquiry.Inquiry, error) {
 	}
 	o := probe.Options{Timeout: w.timeout, Whole: mostRequests * w.timeout, UserAgent: "fairlead/" + build().Version}
 	if ca != nil {
-		if o.CA = x509.NewCertPool(); !o.CA.AppendCertsFromPEM(ca) {
-			return inquiry.Inquiry{}, usagef(w.cmd.CommandPath()+" --help", "--ca-file %s holds no certificate in PEM form", w.caFile)
-		}
+		o.CA = x509.NewCertPool()
+		o.CA.AppendCertsFromPEM(ca)
 	}
 	return inquiry.Inquiry{Registry: probe.New(o), Records: tokenRecords{w.e}}, nil
 }

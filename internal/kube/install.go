@@ -161,8 +161,8 @@ func (c *Cluster) Contents(ctx context.Context, namespace string) ([]string, err
 	}
 	found := map[string]bool{}
 	for _, k := range kinds {
-		text, err := c.core.Get().AbsPath(append(slices.Clone(k.path), "namespaces", namespace, k.resource)...).
-			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Raw()
+		text, err := answerOf(c.core.Get().AbsPath(append(slices.Clone(k.path), "namespaces", namespace, k.resource)...).
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx))
 		if err = failed(target{verb: "list", resource: k.resource, namespace: namespace}, err); IsMissing(err) {
 			continue
 		}
@@ -219,7 +219,7 @@ func (c *Cluster) listable(ctx context.Context) ([]listing, error) {
 }
 
 func (c *Cluster) raw(ctx context.Context, into any, path ...string) error {
-	text, err := c.core.Get().AbsPath(path...).SetHeader("Accept", onlyJSON).Do(ctx).Raw()
+	text, err := answerOf(c.core.Get().AbsPath(path...).SetHeader("Accept", onlyJSON).Do(ctx))
 	if err != nil {
 		return failed(target{verb: "get", resource: strings.Join(path, "/")}, err)
 	}
@@ -237,6 +237,6 @@ func (c *Cluster) Note(ctx context.Context, o Object, key, value string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.core.Patch(types.MergePatchType).AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).Param("fieldManager", Manager).Body(body).Do(ctx).Raw()
+	_, err = answerOf(c.core.Patch(types.MergePatchType).AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).Param("fieldManager", Manager).Body(body).Do(ctx))
 	return failed(o.target("patch"), err)
 }

@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
@@ -110,8 +111,8 @@ func (o Object) String() string {
 // object's own.
 var resources = map[string]string{
 	"Namespace": "namespaces", "Secret": "secrets", "ServiceAccount": "serviceaccounts", "Service": "services", "Lease": "leases",
-	"Deployment": "deployments", "PodDisruptionBudget": "poddisruptionbudgets",
-	"Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
+	"Deployment": "deployments",
+	"Role":       "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
 	"CustomResourceDefinition":  "customresourcedefinitions",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 	"MutatingWebhookConfiguration": "mutatingwebhookconfigurations",
@@ -142,10 +143,20 @@ func (o Object) path(name string) []string {
 // onlyJSON is for kinds that have no other form.
 const onlyJSON = "application/json"
 
+// answerOf is what the API server says, or its error in full: Raw's alone says
+// not who may not do what.
+func answerOf(r rest.Result) ([]byte, error) {
+	text, err := r.Raw()
+	if err != nil {
+		err = r.Error()
+	}
+	return text, err
+}
+
 // Find reads the object of o's kind and name. Errors: NotFound, also where the
 // kind is not known to the cluster, *Forbidden, ….
 func (c *Cluster) Find(ctx context.Context, o Object) (Object, error) {
-	text, err := c.core.Get().AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).Do(ctx).Raw()
+	text, err := answerOf(c.core.Get().AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).Do(ctx))
 	if err != nil {
 		return nil, failed(o.target("get"), err)
 	}
@@ -156,7 +167,7 @@ func (c *Cluster) Find(ctx context.Context, o Object) (Object, error) {
 // All lists the objects of o's kind, of its namespace if it has one. Errors: as
 // Find.
 func (c *Cluster) All(ctx context.Context, o Object) ([]Object, error) {
-	text, err := c.core.Get().AbsPath(o.path("")...).SetHeader("Accept", onlyJSON).Do(ctx).Raw()
+	text, err := answerOf(c.core.Get().AbsPath(o.path("")...).SetHeader("Accept", onlyJSON).Do(ctx))
 	if err != nil {
 		t := o.target("list")
 		t.name = ""
@@ -185,8 +196,8 @@ func (c *Cluster) Install(ctx context.Context, o Object) (Result, error) {
 		return "", err
 	}
 	var code int
-	text, err := c.core.Patch(types.ApplyPatchType).AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).
-		Param("fieldManager", Installer).Param("force", "true").Body(body).Do(ctx).StatusCode(&code).Raw()
+	text, err := answerOf(c.core.Patch(types.ApplyPatchType).AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).
+		Param("fieldManager", Installer).Param("force", "true").Body(body).Do(ctx).StatusCode(&code))
 	if err != nil {
 		return "", failed(o.target("patch"), err)
 	}
@@ -230,7 +241,7 @@ func (c *Cluster) Uninstall(ctx context.Context, o Object) (Result, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = c.core.Delete().AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).SetHeader("Content-Type", onlyJSON).Body(body).Do(ctx).Raw()
+	_, err = answerOf(c.core.Delete().AbsPath(o.path(o.Name())...).SetHeader("Accept", onlyJSON).SetHeader("Content-Type", onlyJSON).Body(body).Do(ctx))
 	err = failed(o.target("delete"), err)
 	switch {
 	case IsMissing(err):

@@ -121,6 +121,9 @@ func TestAttachPlaces(t *testing.T) {
 
 	// Detach takes away its own, and leaves others'.
 	s.ns.Kubectl("create", "secret", "generic", "theirs", "-n", "default", "--from-literal=a=b")
+	if r := s.ns.Fairlead(2, "cluster", "detach", "prod", "--registry", s.global.URL, "--force"); !strings.Contains(r.Stderr, "is attached to "+s.regional.URL+" as well") || s.active(s.global) != 1 || s.missing("default") {
+		t.Errorf("detach of one registry: %+v", r)
+	}
 	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if got := s.list("default"); got != "theirs" {
 		t.Errorf("after detach the list is %q\n%s", got, r.Stdout)
@@ -188,7 +191,10 @@ func TestAttachRepairs(t *testing.T) {
 	if s.active(s.regional) != 1 || s.secret("default", `{.data.\.dockerconfigjson}`) == data {
 		t.Error("the revoked token was not replaced")
 	}
-	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
+	s.ns.Kubectl("delete", "secret", "fairlead-pull", "-n", "default")
+	if r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force"); s.list("default") != "theirs" {
+		t.Errorf("detach leaves the name of a secret that is gone: %q\n%+v", s.list("default"), r)
+	}
 }
 
 // TestAttachRefuses: names that something else has, and who is not signed in.
@@ -201,7 +207,10 @@ func TestAttachRefuses(t *testing.T) {
 	s.ns.Kubectl("delete", "secret", "fairlead-pull", "-n", "kube-system")
 
 	// The name of another cluster, whose tokens are there already.
-	s.regional.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "readonly", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
+	s.taken(s.regional)
+	if r := s.attach(0, "--dry-run"); !strings.Contains(r.Stderr, "warning: "+s.regional.URL+" has tokens of a cluster with the name prod") || strings.Contains(r.Stderr, s.global.URL+" has") {
+		t.Errorf("a dry run with the name of another cluster: %+v", r)
+	}
 	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || s.active(s.regional) != 1 || !s.missing("default") {
 		t.Errorf("the name of another cluster: %+v, %d tokens", r, s.active(s.regional))
 	}
@@ -212,9 +221,19 @@ func TestAttachRefuses(t *testing.T) {
 	if r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.regional.URL, "--force"); !strings.Contains(r.Stdout, "is revoked") || s.active(s.regional) != 0 {
 		t.Errorf("a lost cluster: %+v", r)
 	}
+	// A registry that is added may have another cluster of the name, too.
+	s.ns.Fairlead(0, "cluster", "attach", "prod", "--registry", s.regional.URL, "--without-controller", "--allow-loopback")
+	s.taken(s.global)
+	if r := s.attach(5); !strings.Contains(r.Stderr, s.global.URL+" has tokens of another cluster with the name prod") || s.active(s.global) != 1 {
+		t.Errorf("an added registry: %+v, %d tokens", r, s.active(s.global))
+	}
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", s.global.URL, "--force")
 	s.attach(0)
 	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", s.regional.URL, "--without-controller", "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
+	}
+	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", s.regional.URL, "--without-controller", "--allow-loopback", "--secret-name", "other"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
+		t.Errorf("a second name with another secret: %+v", r)
 	}
 	if r := s.ns.Fairlead(0, "cluster", "list"); !strings.Contains(r.Stdout, s.regional.URL+", "+s.global.URL) && !strings.Contains(r.Stdout, s.global.URL+", "+s.regional.URL) {
 		t.Errorf("list says %s", r.Stdout)
@@ -225,7 +244,7 @@ func TestAttachRefuses(t *testing.T) {
 		t.Errorf("with a copy: %+v", r)
 	}
 
-	if r := s.attach(3, "--as", "somebody"); !strings.Contains(r.Stderr, "the user somebody may not get namespaces") || len(s.tokens(s.global, "prod")) != 1 {
+	if r := s.attach(3, "--as", "somebody"); !strings.Contains(r.Stderr, "the user somebody may not get namespaces") || s.active(s.global) != 0 {
 		t.Errorf("without rights: %+v", r)
 	}
 	nobody := t.TempDir()
@@ -237,6 +256,12 @@ func TestAttachRefuses(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
+}
+
+// taken makes a token as an attach of another cluster of the name does.
+func (s *site) taken(r *harness.Fairlead) {
+	s.t.Helper()
+	r.Manage(s.t, "POST", "tokens", map[string]any{"account": "acme", "access": "readonly", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
 }
 
 // TestAttachDryRun prints all, changes nothing, and makes no token.
@@ -278,6 +303,37 @@ func TestDetachPartly(t *testing.T) {
 	undo()
 	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
 	if s.active(front) != 0 || !s.missing("kube-system") {
+		t.Error("the rest is not done")
+	}
+}
+
+// TestDetachBlind: a namespace whose secrets may not be seen may have one in
+// use, so tokens and the mark stay.
+func TestDetachBlind(t *testing.T) {
+	s := newSite(t, harness.Cluster(t))
+	s.attach(0, "-n", s.ns.Name)
+	s.ns.Apply(`apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: t-blind-namespaces}
+rules: [{apiGroups: [""], resources: [namespaces], verbs: [get, list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: t-blind-namespaces}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: t-blind-namespaces}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: blind}]
+`)
+	t.Cleanup(func() { s.ns.Kubectl("delete", "clusterrole,clusterrolebinding", "t-blind-namespaces") })
+	for _, n := range []string{"default", "kube-system"} {
+		s.ns.Kubectl("create", "rolebinding", "t-blind", "-n", n, "--clusterrole=admin", "--user=blind")
+		t.Cleanup(func() { s.ns.Kubectl("delete", "rolebinding", "t-blind", "-n", n) })
+	}
+	r := s.ns.Fairlead(3, "cluster", "detach", "prod", "--force", "--as", "blind")
+	if !strings.Contains(r.Stderr, "the user blind may not list secrets in the namespace "+s.ns.Name) || s.active(s.regional) != 1 || s.missing("kube-system") || s.missing(s.ns.Name) {
+		t.Errorf("detach of who does not see all: %+v", r)
+	}
+	s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
+	if s.active(s.regional) != 0 || !s.missing(s.ns.Name) || !s.missing("kube-system") {
 		t.Error("the rest is not done")
 	}
 }

@@ -29,6 +29,15 @@ func TestAttachPlainHTTP(t *testing.T) {
 	if r := s.ns.Fairlead(2, attach...); !strings.Contains(r.Stderr, at.URL+" is plain http: whoever listens on the way") || len(s.tokens(at, "prod")) != 0 {
 		t.Errorf("without a word: %+v", r)
 	}
+	c.Host(t, "here.fairlead.test", "127.0.0.1")
+	here := strings.Replace(s.regional.URL, "127.0.0.1", "here.fairlead.test", 1)
+	own := s.regional.Mint(t, harness.Minting{Account: "acme", Access: "admin"})
+	if r := s.ns.RunThere(own.Value, harness.FairleadBinary(), "login", here, "--token-stdin", "--insecure-http"); r.Code != 0 {
+		t.Fatalf("login: %+v", r)
+	}
+	if r := s.ns.RunThere("", harness.FairleadBinary(), "cluster", "attach", "prod", "--registry", here, "--without-controller", "--insecure-http", "--dry-run"); r.Code != 0 || !strings.Contains(r.Stderr, "warning: "+here+" leads to this machine itself") {
+		t.Errorf("a name that leads here: %+v", r)
+	}
 	r := s.ns.Fairlead(0, append(attach, "--insecure-http")...)
 	if !strings.Contains(r.Stdout, "# /etc/containerd/certs.d/"+at.Host+"/hosts.toml\nserver = \""+at.URL+"\"\n") {
 		t.Errorf("it says\n%s", r.Stdout)

@@ -23,6 +23,12 @@ func TestInstall(t *testing.T) {
 	if len(s.active(s.registries[0])) != 0 || !s.missing("namespace", "fairlead-system", "") {
 		t.Fatal("the dry run changed something")
 	}
+	if !strings.Contains(dry.Stdout, "imagePullSecrets:\n  - name: fairlead-pull\n") {
+		t.Errorf("the dry run's account has no list:\n%s", dry.Stdout)
+	}
+	if r := s.attach(0, "--dry-run", "--image", "docker.io/x/y:v1"); strings.Contains(r.Stdout, "The secret ") {
+		t.Errorf("the dry run with an image that needs no credential says\n%s", r.Stdout)
+	}
 	first := s.attach(0, "--wait=false")
 	for _, want := range []string{"is made: it makes tokens for this cluster", "The namespace acme-fairlead of " + s.registries[0].URL + " is made", "is pushed.", "objects created, 0 changed"} {
 		if !strings.Contains(first.Stdout, want) {
@@ -64,6 +70,9 @@ func TestInstall(t *testing.T) {
 	s.ns.Kubectl("delete", "clusterrole", "fairlead-controller")
 	s.ns.Kubectl("scale", "deployment", "fairlead-controller", "-n", "fairlead-system", "--replicas=0")
 	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p", `[{"op":"add","path":"/spec/registries/-","value":{"host":"docker.io","secret":{"name":"hub"}}}]`)
+	if r := s.attach(0, "--dry-run", "-o", "yaml"); !strings.Contains(r.Stdout, "host: docker.io\n") || strings.Contains(r.Stderr, "warning: "+s.registries[0].URL+" has tokens") {
+		t.Errorf("the dry run of a repair prints %+v", r)
+	}
 	repaired := s.attach(0, "--wait=false")
 	if !strings.Contains(repaired.Stdout, ": 1 object created, 1 changed") {
 		t.Errorf("of a repair attach says\n%s", repaired.Stdout)
@@ -174,7 +183,7 @@ func TestInstallRefuses(t *testing.T) {
 		{2, "--secret-name is for --without-controller", attach("--allow-loopback", "--secret-name", "x")},
 		{2, "--image names an image that is there", attach("--allow-loopback", "--image", "x/y", "--binary", "z")},
 		{2, "--timeout must be above 0", attach("--allow-loopback", "--timeout", "0s")},
-		{2, "--image-namespace is \"a/b\"", attach("--allow-loopback", "--image-namespace", "a/b")},
+		{2, "the namespace name \"a/b\" is not valid", attach("--allow-loopback", "--image-namespace", "a/b")},
 		{2, "--image: couldn't parse image name", attach("--allow-loopback", "--image", "a//b")},
 		{2, "--host-network is about the controller", attach("--allow-loopback", "--without-controller", "--host-network")},
 		{1, "is no program for Linux", attach("--allow-loopback", "--binary", s.c.Kubeconfig)},
@@ -200,14 +209,31 @@ func TestInstallRefuses(t *testing.T) {
 		t.Errorf("another secret: %+v", r)
 	}
 	s.ns.Kubectl("delete", "namespace", "fairlead-system")
+	s.ns.Kubectl("create", "clusterrole", "fairlead-pullsecret-viewer", "--verb=get", "--resource=pods")
+	if r := s.attach(5); !strings.Contains(r.Stderr, "there is the ClusterRole fairlead-pullsecret-viewer, and attach did not make it") || len(s.active(at)) != 0 {
+		t.Errorf("another role: %+v", r)
+	}
+	s.ns.Kubectl("delete", "clusterrole", "fairlead-pullsecret-viewer")
 
 	// Another cluster's name; a second name; without the controller beside it.
 	at.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
 	if r := s.attach(5); !strings.Contains(r.Stderr, "has tokens of another cluster with the name prod") || len(s.active(at)) != 1 {
 		t.Errorf("the name of another cluster: %+v", r)
 	}
+	if r := s.attach(0, "--dry-run"); !strings.Contains(r.Stderr, "warning: "+at.URL+" has tokens of a cluster with the name prod") {
+		t.Errorf("the name of another cluster in a dry run: %+v", r)
+	}
 	s.ns.Fairlead(0, "cluster", "detach", "prod", "--registry-only", "--registry", at.URL, "--force")
+	at.Account(t, "umbrella", "umbrella-lab")
+	if r := s.attach(5, "--image-namespace", "umbrella-lab"); !strings.Contains(r.Stderr, "umbrella-lab is not to be had") || !strings.Contains(r.Stderr, "Next: another namespace of your own with --image-namespace NS") {
+		t.Errorf("another account's namespace: %+v", r)
+	}
 	s.attach(0, "--wait=false")
+	added := s.registry()
+	added.Manage(t, "POST", "tokens", map[string]any{"account": "acme", "access": "cluster", "description": "prod", "cluster": "prod", "nonExpiring": true}, nil)
+	if r := s.attach(5, "--registry", added.URL); !strings.Contains(r.Stderr, added.URL+" has tokens of another cluster with the name prod") || len(s.active(added)) != 1 {
+		t.Errorf("the name of another cluster at an added registry: %+v", r)
+	}
 	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
@@ -253,116 +279,6 @@ func TestInstallOtherArchitecture(t *testing.T) {
 	}
 }
 
-// TestUninstall: after detach the cluster is as it was before attach.
-func TestUninstall(t *testing.T) {
-	s := newSite(t, harness.Cluster(t), 2)
-	s.idle()
-	s.ns.Kubectl("create", "namespace", "before")
-	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "before") }) // the next test lists all that is there
-	harness.Until(s.t, "its account", func() error {
-		if s.missing("serviceaccount", "default", "before") {
-			return fmt.Errorf("there is none")
-		}
-		return nil
-	})
-	s.ns.Kubectl("patch", "serviceaccount", "default", "-n", "before", "-p", `{"imagePullSecrets":[{"name":"theirs"}]}`)
-	before := s.everything()
-	s.attach(0, "--wait=false")
-	stop := s.controller()
-	s.has("default")
-	harness.Until(s.t, "the list of before", func() error {
-		if got := s.list("before"); got != "theirs fairlead-pull" {
-			return fmt.Errorf("it is %q", got)
-		}
-		return nil
-	})
-	if n := len(s.active(s.registries[1])); n != 2 {
-		t.Errorf("%d tokens, want the cluster's and the one that it minted", n)
-	}
-	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
-	s.ended(r, before)
-	stop()
-}
-
-// ended: nothing of attach is left, in the cluster or in registries.
-func (s *site) ended(r harness.Result, before []string) {
-	s.t.Helper()
-	harness.Until(s.t, "the namespace is gone", func() error {
-		if !s.missing("namespace", "fairlead-system", "") {
-			return fmt.Errorf("it is there")
-		}
-		return nil
-	})
-	if d := cmp.Diff(before, s.everything()); d != "" {
-		s.t.Errorf("before attach (-) and after detach (+) differ:\n%s\n%+v", d, r)
-	}
-	for _, at := range s.registries {
-		if left := s.active(at); len(left) != 0 {
-			s.t.Errorf("%s has the tokens %+v\n%+v", at.URL, left, r)
-		}
-	}
-	if r := s.ns.Fairlead(4, "cluster", "detach", "prod", "--force"); !strings.Contains(r.Stderr, "is not attached as prod") {
-		s.t.Errorf("detach again says %+v", r)
-	}
-}
-
-// TestUninstallDeadController: nobody is needed for a detach; it takes away
-// itself what the controller left.
-func TestUninstallDeadController(t *testing.T) {
-	s := newSite(t, harness.Cluster(t), 1)
-	s.idle()
-	before := s.everything()
-	s.attach(0, "--wait=false")
-	stop := s.controller()
-	s.has("default")
-	s.has(s.ns.Name)
-	stop()
-	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
-	if !strings.Contains(r.Stdout, "that the controller left: removed") || s.list(s.ns.Name) != "" || !s.missing("secret", "fairlead-pull", s.ns.Name) {
-		t.Errorf("detach says %+v", r)
-	}
-	s.ended(r, before)
-}
-
-// TestUninstallKeeps what is not attach's: policies, and with them their kinds,
-// and what lies in the controller's namespace.
-func TestUninstallKeeps(t *testing.T) {
-	s := newSite(t, harness.Cluster(t), 1)
-	s.idle()
-	s.attach(0, "--wait=false")
-	stop := s.controller()
-	s.has("default")
-	s.ns.Apply(fmt.Sprintf(`apiVersion: v1
-kind: Secret
-metadata: {name: hub, namespace: fairlead-system, annotations: {fairlead.dev/namespaces: "*"}}
-type: kubernetes.io/basic-auth
-stringData: {username: robot, password: wonder}
----
-apiVersion: fairlead.dev/v1alpha1
-kind: PullSecret
-metadata: {name: theirs, namespace: %s}
-spec: {registries: [{host: docker.io, secret: {name: hub}}]}
-`, s.ns.Name))
-	harness.Until(s.t, "the secret of the other policy", func() error {
-		if s.missing("secret", "fairlead-pull", s.ns.Name) {
-			return fmt.Errorf("there is none")
-		}
-		return nil
-	})
-	stop() // it runs as the administrator here; a pod would end with its Deployment
-	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
-	for _, want := range []string{"PullSecret/" + s.ns.Name + "/theirs", "The namespace fairlead-system stays, since there is more in it: secrets/hub"} {
-		if !strings.Contains(r.Stderr, want) {
-			t.Errorf("detach says %+v\nwant %q", r, want)
-		}
-	}
-	if s.missing("crd", "pullsecrets.fairlead.dev", "") || !s.missing("secret", "fairlead-pull", s.ns.Name) || s.missing("secret", "hub", "fairlead-system") || len(s.active(s.registries[0])) != 0 {
-		t.Errorf("detach took the wrong things: %+v", r)
-	}
-	s.ns.Kubectl("delete", "namespace", "fairlead-system")
-	s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev")
-}
-
 // TestNoKinds: a controller in a cluster without its kinds says so and ends.
 func TestNoKinds(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 0)
@@ -377,15 +293,32 @@ func TestNoKinds(t *testing.T) {
 func TestInstallTakesOver(t *testing.T) {
 	s := newSite(t, harness.Cluster(t), 1)
 	s.idle()
+	// The kinds were there before, and stay.
+	kinds, err := filepath.Abs("../../../deploy/crds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ns.Kubectl("apply", "-k", kinds)
+	t.Cleanup(func() { s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev") })
 	before := s.everything()
 	s.attach(0, "--without-controller")
+	s.ns.Kubectl("patch", "secret", "fairlead-pull", "-n", "kube-system", "-p", `{"data":{".dockerconfigjson":"e30="}}`)
 	uid := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", "jsonpath={.metadata.uid}")
 	placed := s.active(s.registries[0])
 	r := s.attach(0, "--wait=false")
 	if !strings.Contains(r.Stdout, "The secret fairlead-pull in default: the controller takes it over.") || s.list("default") != "fairlead-pull" {
 		t.Errorf("attach says %+v", r)
 	}
+	if !strings.Contains(r.Stderr, "the same command without --wait=false, which ends them") {
+		t.Errorf("of the placed tokens attach says %+v", r)
+	}
 	s.controller()
+	harness.Until(s.t, "the spoilt secret is as the others", func() error {
+		if data := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "kube-system", "-o", `go-template={{index .data ".dockerconfigjson" | base64decode}}`); !strings.Contains(data, s.registries[0].Host) {
+			return fmt.Errorf("it is %s", data)
+		}
+		return nil
+	})
 	harness.Until(s.t, "the token in default is minted", func() error {
 		data := s.ns.Kubectl("get", "secret", "fairlead-pull", "-n", "default", "-o", `go-template={{index .data ".dockerconfigjson" | base64decode}}`)
 		if strings.Contains(data, placed[0].ID) {

@@ -35,13 +35,19 @@ func newSite(t *testing.T, c *harness.Kubernetes, registries int) *site {
 	t.Helper()
 	s := &site{t: t, c: c, ns: c.Namespace(t)}
 	for range registries {
-		r := harness.StartFairlead(t)
-		r.Account(t, "acme", "acme-web")
-		s.registries = append(s.registries, r)
-		s.signIn(r)
+		s.registries = append(s.registries, s.registry())
 	}
 	t.Cleanup(s.clean)
 	return s
+}
+
+// registry starts one, and signs in.
+func (s *site) registry() *harness.Fairlead {
+	s.t.Helper()
+	r := harness.StartFairlead(s.t)
+	r.Account(s.t, "acme", "acme-web")
+	s.signIn(r)
+	return r
 }
 
 func (s *site) signIn(r *harness.Fairlead, flags ...string) {
@@ -131,6 +137,23 @@ func (s *site) active(r *harness.Fairlead) []token {
 	var page struct{ Items []token }
 	r.Manage(s.t, "GET", "tokens?cluster=prod", nil, &page)
 	return page.Items
+}
+
+// user gives rights of the whole cluster to somebody for --as.
+func (s *site) user(name, rules string) {
+	s.t.Helper()
+	s.ns.Apply(fmt.Sprintf(`apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: t-%[1]s}
+rules: %[2]s
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: t-%[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: t-%[1]s}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[1]s}]
+`, name, rules))
+	s.t.Cleanup(func() { s.ns.Kubectl("delete", "clusterrole,clusterrolebinding", "t-"+name) })
 }
 
 // everything lists all objects of the cluster, with what is in service
