@@ -28,6 +28,8 @@ const (
 	uidMark = "fairlead.dev/cluster-uid"
 	// registriesMark are the registries' URLs, with spaces between them.
 	registriesMark = "fairlead.dev/registries"
+	// accountsMark are the accounts that own the tokens, in the same order.
+	accountsMark = "fairlead.dev/accounts"
 	// listMark names the service account whose list attach put the name into.
 	listMark = "fairlead.dev/serviceaccount"
 
@@ -272,11 +274,12 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		case s.Labels[clusterLabel] != x.name:
 			return second("the secret "+s.ID(), s.Labels[clusterLabel])
 		}
-		urls := strings.Fields(s.Annotations[registriesMark])
 		if s.Annotations[uidMark] == x.uid {
-			x.known = append(x.known, urls...)
+			if err := x.learn(s); err != nil {
+				return err
+			}
 		}
-		for _, u := range urls {
+		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
 			if !slices.ContainsFunc(x.registries, func(r *clusterRegistry) bool { return r.url.String() == u }) && !slices.Contains(dropped, u) {
 				dropped = append(dropped, u)
 				fmt.Fprintf(e.stderr, "warning: %s goes out of the secret, and its token stays. Next: fairlead cluster detach %s --registry-only --registry %s\n", shown(u), x.name, shown(u))
@@ -301,10 +304,18 @@ func (x *attachment) marked(ctx context.Context) ([]pullsecret.Secret, error) {
 		case x.bare && isSource(s):
 			return nil, controlled(x.name)
 		}
-		x.known = append(x.known, strings.Fields(s.Annotations[registriesMark])...)
+		if err := x.learn(s); err != nil {
+			return nil, err
+		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// learn which registries the cluster knows.
+func (x *attachment) learn(s pullsecret.Secret) error {
+	x.known = append(x.known, strings.Fields(s.Annotations[registriesMark])...)
+	return x.registries.own(s)
 }
 
 // second refuses a second name for a cluster. what carries the first.
@@ -321,11 +332,11 @@ func occupied(s pullsecret.Secret, why, hint string) error {
 
 // secretIn makes the secret of a namespace; of none for "".
 func (x *attachment) secretIn(namespace string, entries []dockerconfig.Entry) (pullsecret.Secret, error) {
-	urls := make([]string, len(x.registries))
+	urls, accounts := make([]string, len(x.registries)), make([]string, len(x.registries))
 	for i, r := range x.registries {
-		urls[i] = r.url.String()
+		urls[i], accounts[i] = r.url.String(), r.account
 	}
-	marks := map[string]string{uidMark: x.uid, registriesMark: strings.Join(urls, " ")}
+	marks := map[string]string{uidMark: x.uid, registriesMark: strings.Join(urls, " "), accountsMark: strings.Join(accounts, " ")}
 	if namespace != kube.SystemNamespace {
 		marks[listMark] = defaultName
 	}

@@ -128,6 +128,11 @@ func (d *detachFlags) run(ctx context.Context, e env, name string) error {
 		return err
 	}
 	defer x.registries.close()
+	for _, s := range slices.Concat(x.secrets, x.sources) {
+		if err := x.registries.own(s); err != nil {
+			return err
+		}
+	}
 	if err := confirm(ctx, e, d.sure, "fairlead cluster detach "+name, x.question()); err != nil {
 		return err
 	}

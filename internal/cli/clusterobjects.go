@@ -171,7 +171,7 @@ func (x *installation) sourceObjects(ctx context.Context) ([]kube.Object, error)
 		o := object("v1", "Secret", deploy.Namespace, sourceName(r))
 		o["type"], o["data"] = "Opaque", data
 		notes := o.In("metadata", "annotations")
-		notes[uidMark], notes[registriesMark], notes[sourceMark] = x.uid, r.url.String(), "*"
+		notes[uidMark], notes[registriesMark], notes[accountsMark], notes[sourceMark] = x.uid, r.url.String(), r.account, "*"
 		out = append(out, o)
 	}
 	return out, nil

@@ -19,6 +19,7 @@ import (
 	"fairlead.dev/fairlead/internal/admin"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/probe"
+	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
 // clusterRegistry is a registry that a cluster pulls from, and who is signed
@@ -149,6 +150,23 @@ func (r *clusterRegistry) leadsHere(ctx context.Context) bool {
 // they take for their own loopback they try so by themselves.
 func (r *clusterRegistry) untold() bool {
 	return r.url.Scheme == "http" && !client.Loopback(r.url.Hostname())
+}
+
+// own refuses another account than the one whose tokens a secret of attach has:
+// those would stay, and nobody would know of them.
+func (rs clusterRegistries) own(s pullsecret.Secret) error {
+	accounts := strings.Fields(s.Annotations[accountsMark])
+	for i, u := range strings.Fields(s.Annotations[registriesMark]) {
+		for _, r := range rs {
+			if r.url.String() == u && i < len(accounts) && r.account != "" && r.account != accounts[i] {
+				return &codedError{&hintError{
+					fmt.Errorf("the cluster is attached with the account %s of %s, and you act for %s", shown(accounts[i]), r.url, r.account),
+					"fairlead context use NAME, of an admin of that account",
+				}, exitConflict}
+			}
+		}
+	}
+	return nil
 }
 
 // tokens lists the account's; those of one cluster unless that is "".

@@ -237,6 +237,26 @@ func TestInstallRefuses(t *testing.T) {
 	if r := s.ns.Fairlead(5, "cluster", "attach", "test", "--registry", at.URL, "--allow-loopback"); !strings.Contains(r.Stderr, "the cluster is attached as prod") {
 		t.Errorf("a second name: %+v", r)
 	}
+	// Somebody of another account, who may do all in the cluster.
+	theirs := at.Mint(t, harness.Minting{Account: "umbrella", Access: "admin"})
+	as := func(code int, verb string, flags ...string) {
+		t.Helper()
+		home := t.TempDir()
+		run := func(stdin string, args ...string) harness.Result {
+			return s.ns.Run(stdin, "env", append([]string{"XDG_CONFIG_HOME=" + home, harness.FairleadBinary()}, args...)...)
+		}
+		if r := run(theirs.Value, "login", at.URL, "--token-stdin", "--name", "theirs"); r.Code != 0 {
+			t.Fatalf("login: %+v", r)
+		}
+		if r := run("", append([]string{"cluster", verb, "prod", "--registry", at.URL}, flags...)...); r.Code != code || !strings.Contains(r.Stderr, "the cluster is attached with the account acme of "+at.URL+", and you act for umbrella") {
+			t.Errorf("another account's %s: %+v", verb, r)
+		}
+	}
+	as(5, "attach", "--allow-loopback")
+	as(5, "detach", "--force")
+	if n := len(s.active(at)); n != 2 {
+		t.Errorf("%d tokens, want the cluster's and its first", n)
+	}
 	if r := s.attach(5, "--without-controller"); !strings.Contains(r.Stderr, "the cluster is attached as prod with the controller") || !strings.Contains(r.Stderr, "Next: fairlead cluster detach prod") {
 		t.Errorf("without the controller beside it: %+v", r)
 	}
