@@ -57,6 +57,9 @@ it needs, and what each reason means.`,
 			o.Cluster.Namespace = c.namespaces[0]
 		}
 		o.Log = observe.NewLogger(e.stderr, slog.LevelInfo, terminal(e.stderr))
+		if err := o.Check(); err != nil {
+			return usagef(cmd.CommandPath()+" --help", "%w", err)
+		}
 		return failed("controller", controller.Run(cmd.Context(), o))
 	}
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -77,7 +78,7 @@ type keeper struct {
 // Run keeps the secrets until ctx ends. Errors: an option that cannot be used,
 // the API server, the loss of leadership.
 func Run(ctx context.Context, o Options) error {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	log := logr.FromSlogHandler(o.Log.Handler())
@@ -112,20 +113,27 @@ func Run(ctx context.Context, o Options) error {
 	return mgr.Start(ctx)
 }
 
-func (o *Options) check() error {
+// Check fills in what is not set. Error: an option that cannot be used, by the
+// name of its flag.
+func (o *Options) Check() error {
 	switch {
 	case o.Cluster.Namespace == "":
 		return errors.New("the controller's namespace is not named")
 	case len(o.SecretNames) == 0:
-		return errors.New("no secret name is permitted: name one at least")
+		return errors.New("--secret-name: no secret name is permitted: name one at least")
 	}
 	for _, name := range o.SecretNames {
 		if _, err := pullsecret.Build(pullsecret.Recipe{Name: name, Entries: []dockerconfig.Entry{{Key: "any", Username: "any", Password: "any"}}}); err != nil {
-			return fmt.Errorf("secret %w", err)
+			return fmt.Errorf("--secret-name: %w", err)
 		}
 	}
 	if err := o.Webhook.check(); err != nil {
 		return err
+	}
+	for flag, at := range map[string]string{"metrics-listen": o.MetricsListen, "health-listen": o.HealthListen} {
+		if _, _, err := net.SplitHostPort(at); at != "" && err != nil {
+			return fmt.Errorf("--%s: %q is no address such as :9090", flag, at)
+		}
 	}
 	slices.Sort(o.SecretNames)
 	o.SecretNames = slices.Compact(o.SecretNames)

@@ -217,12 +217,12 @@ func TestOptions(t *testing.T) {
 		{Options{Cluster: kube.Options{Namespace: "x"}, SecretNames: []string{"Upper"}}, `"Upper"`},
 		{Options{Cluster: kube.Options{Namespace: "x"}, SecretNames: []string{""}}, `""`},
 	} {
-		if err := c.o.check(); err == nil || !contains(err.Error(), c.says) {
+		if err := c.o.Check(); err == nil || !contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want %s", c.o.SecretNames, err, c.says)
 		}
 	}
 	o := Options{Cluster: kube.Options{Namespace: "x"}, SecretNames: []string{"b", "a", "b"}}
-	if err := o.check(); err != nil || fmt.Sprint(o.SecretNames) != "[a b]" || o.Now == nil || o.Log == nil {
+	if err := o.Check(); err != nil || fmt.Sprint(o.SecretNames) != "[a b]" || o.Now == nil || o.Log == nil {
 		t.Errorf("%v %v", err, o.SecretNames)
 	}
 }

@@ -37,15 +37,15 @@ func (w Webhook) check() error {
 	case w.Listen == "" && w.Service == "" && w.URL == "":
 		return nil
 	case w.Listen == "":
-		return errors.New("webhook-service and webhook-url need webhook-listen")
+		return errors.New("--webhook-service and --webhook-url need --webhook-listen")
 	case (w.Service == "") == (w.URL == ""):
-		return errors.New("webhook-listen needs one of webhook-service and webhook-url")
+		return errors.New("--webhook-listen needs one of --webhook-service and --webhook-url")
 	}
 	if _, _, err := net.SplitHostPort(w.Listen); err != nil {
-		return fmt.Errorf("webhook-listen: %q is no address such as :9443", w.Listen)
+		return fmt.Errorf("--webhook-listen: %q is no address such as :9443", w.Listen)
 	}
 	if u, err := url.Parse(w.URL); w.URL != "" && (err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Path != admission.Path || u.RawQuery != "" || u.User != nil) {
-		return fmt.Errorf("webhook-url: give https://HOST:PORT%s, as clientConfig.url of %s does", admission.Path, configurationName)
+		return fmt.Errorf("--webhook-url: give https://HOST:PORT%s, as clientConfig.url of %s does", admission.Path, configurationName)
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (h *hook) Start(ctx context.Context) error {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", h.k.o.Webhook.Listen)
 	if err != nil {
-		return fmt.Errorf("webhook-listen: %w", err)
+		return fmt.Errorf("--webhook-listen: %w", err)
 	}
 	server := h.server()
 	ctx, cancel := context.WithCancel(ctx)

@@ -409,16 +409,19 @@ func TestFlags(t *testing.T) {
 	c := harness.Cluster(t)
 	ns := c.Namespace(t)
 	for args, want := range map[string]string{
-		"--webhook-listen :9443":                    "webhook-listen needs one of webhook-service and webhook-url",
-		"--webhook-service x":                       "need webhook-listen",
+		"--webhook-listen :9443":                    "--webhook-listen needs one of --webhook-service and --webhook-url",
+		"--webhook-service x":                       "need --webhook-listen",
 		"--webhook-listen 9443 --webhook-service x": "is no address such as :9443",
+
+		"--metrics-listen nonsense": `--metrics-listen: "nonsense" is no address such as :9090`,
+		"--secret-name A_B":         `--secret-name: "A_B" cannot be used`,
 
 		"--webhook-listen :9443 --webhook-url http://127.0.0.1:1/mutate-pods": "give https://HOST:PORT/mutate-pods",
 		"--webhook-listen :9443 --webhook-url https://127.0.0.1:1":            "give https://HOST:PORT/mutate-pods",
 		"--webhook-listen :9443 --webhook-service x --webhook-url https://a/": "needs one of",
 	} {
 		got := ns.Run("", harness.FairleadBinary(), append([]string{"controller"}, strings.Fields(args)...)...)
-		if got.Code == 0 || !strings.Contains(got.Stderr, want) {
+		if got.Code != 2 || !strings.Contains(got.Stderr, want) || !strings.Contains(got.Stderr, "Next: fairlead controller --help") {
 			t.Errorf("%s: %d %s, want %q", args, got.Code, got.Stderr, want)
 		}
 	}
