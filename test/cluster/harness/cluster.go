@@ -109,7 +109,7 @@ func start() (c *Kubernetes, err error) {
 		return nil, err
 	}
 	module := filepath.Join(root, "test", "cluster")
-	path, err := program.Path(context.Background(), filepath.Join(module, "kubernetes"), os.Stderr)
+	programs, err := program.Path(context.Background(), filepath.Join(module, "kubernetes"), os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func start() (c *Kubernetes, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c = &Kubernetes{dir: dir, services: serviceRange(), lock: lock, program: path, Bin: filepath.Join(dir, "bin")}
+	c = &Kubernetes{dir: dir, services: serviceRange(), lock: lock, program: filepath.Join(programs, "kubernetes"), Bin: filepath.Join(dir, "bin")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.stop())
@@ -149,7 +149,7 @@ func (c *Kubernetes) prepare() error {
 			return err
 		}
 	}
-	if err := os.Symlink(c.program, filepath.Join(c.Bin, "kubectl")); err != nil {
+	if err := os.Symlink(filepath.Join(filepath.Dir(c.program), "kubectl"), filepath.Join(c.Bin, "kubectl")); err != nil {
 		return err
 	}
 	pki := filepath.Join(c.dir, "pki")

@@ -1,6 +1,7 @@
 // Command kubernetes is a Kubernetes in one program, for tests: its first
 // argument says which part it is. One program, because the parts share most
-// of their code: four programs would be linked and kept four times.
+// of their code: four programs would be linked and kept four times. kubectl
+// alone is its own.
 //
 // It is built and cached by package program.
 package main
@@ -17,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/metrics/prometheus/restclient" // kubelet's client metrics
-	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
@@ -30,7 +30,6 @@ var parts = map[string]func() *cobra.Command{
 	"kube-controller-manager": controllers.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
-	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 }
 
 func main() {

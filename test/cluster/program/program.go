@@ -19,8 +19,11 @@ import (
 // Version of Kubernetes, as its programs say it.
 const Version = "v1.36.3"
 
-// name of the program, and how its files in the cache begin.
+// name of the program, and how its folders in the cache begin.
 const name = "kubernetes"
+
+// packages of the module, each of which becomes a program: kubernetes, kubectl.
+var packages = []string{".", "./kubectl"}
 
 // keep is how long a build that nobody uses stays.
 const keep = 14 * 24 * time.Hour
@@ -35,8 +38,8 @@ var (
 	environment = []string{"CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOWORK=off"}
 )
 
-// Path gives the program, building it from the sources in dir unless the
-// user's cache has that build already. Whoever comes while it is being built
+// Path gives a folder with the programs kubernetes and kubectl, building them
+// from the module in dir unless the user's cache has that build already. Whoever comes while it is being built
 // waits for it. log learns of a build before it begins.
 func Path(ctx context.Context, dir string, log io.Writer) (string, error) {
 	cache, err := cacheDir()
@@ -76,7 +79,10 @@ func build(ctx context.Context, dir, path string, log io.Writer) error {
 	fmt.Fprintf(log, "building Kubernetes %s for the tests: 5 to 15 minutes the first time, then it is kept in %s\n", Version, filepath.Dir(path))
 	next := path + ".next"
 	begun := time.Now()
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", next}, flags, []string{"."})...)
+	if err := os.MkdirAll(next, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", next}, flags, packages)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -97,19 +103,21 @@ func key(ctx context.Context, dir string) (string, error) {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s/%s %q %q\n", version, runtime.GOOS, runtime.GOARCH, flags, environment)
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, f := range files {
-		if !strings.HasPrefix(f.Name(), "go.") && !strings.HasSuffix(f.Name(), ".go") {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, f.Name()))
+	for _, p := range packages {
+		files, err := os.ReadDir(filepath.Join(dir, p))
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(h, "%s %d\n%s", f.Name(), len(text), text)
+		for _, f := range files {
+			if !strings.HasPrefix(f.Name(), "go.") && !strings.HasSuffix(f.Name(), ".go") {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join(dir, p, f.Name()))
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%s/%s %d\n%s", p, f.Name(), len(text), text)
+		}
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
 }
@@ -136,7 +144,7 @@ func forget(cache string) error {
 		if info, err := os.Stat(path); err != nil || time.Since(info.ModTime()) < keep {
 			continue
 		}
-		if err := os.Remove(path); err != nil {
+		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 	}
