@@ -124,7 +124,7 @@ func (o *Options) Check() error {
 	}
 	for _, name := range o.SecretNames {
 		if _, err := pullsecret.Build(pullsecret.Recipe{Name: name, Entries: []dockerconfig.Entry{{Key: "any", Username: "any", Password: "any"}}}); err != nil {
-			return fmt.Errorf("--secret-name: %w", err)
+			return fmt.Errorf("--secret-%w", err) // it begins with "name: "
 		}
 	}
 	if err := o.Webhook.check(); err != nil {
