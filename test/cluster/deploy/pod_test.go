@@ -119,12 +119,7 @@ func TestHelmController(t *testing.T) {
 		}
 		r.types(line)
 	}
-	harness.Until(t, "the secrets are gone", func() error {
-		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
-			return fmt.Errorf("there are %s", got)
-		}
-		return nil
-	})
+	s.noSecrets()
 	r.types(lines[9])
 	r.types(lines[10])
 	s.Kubectl("delete", "secret", "cluster", "--namespace", system)
@@ -175,12 +170,7 @@ func TestKustomizeController(t *testing.T) {
 	s.told(system, "app.kubernetes.io/name=fairlead-controller")
 
 	s.Kubectl("delete", "-f", filepath.Join(r.dir, "policies.yaml"))
-	harness.Until(t, "the secrets are gone", func() error {
-		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
-			return fmt.Errorf("there are %s", got)
-		}
-		return nil
-	})
+	s.noSecrets()
 	ours := slices.DeleteFunc(objects(t, s.build(r.dir)), func(o object) bool {
 		return o.kind() == "CustomResourceDefinition" || o.kind() == "Namespace"
 	})
@@ -203,6 +193,17 @@ webhook: {enabled: true} # though Services lead nowhere here: pods are made as t
 ports: {metrics: %d, health: %d, webhook: %d}
 env: {KUBERNETES_SERVICE_HOST: %s, KUBERNETES_SERVICE_PORT: %q}
 `, p[0], p[1], p[2], api.Hostname(), api.Port())
+}
+
+// noSecrets waits until no pull secret is left.
+func (s *site) noSecrets() {
+	s.t.Helper()
+	harness.Until(s.t, "the secrets are gone", func() error {
+		if got := s.Kubectl("get", "secrets", "--all-namespaces", "--field-selector=metadata.name=fairlead-pull", "-o", "name"); got != "" {
+			return fmt.Errorf("there are %s", got)
+		}
+		return nil
+	})
 }
 
 // newTeam is a new namespace whose default account has the name already.
