@@ -1,6 +1,7 @@
 package install_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -253,7 +254,13 @@ func TestRotationSeenByTheNode(t *testing.T) {
 	if got := s.uid(); got != uid {
 		t.Errorf("the secret was made anew: %s, was %s", got, uid)
 	}
-	pulls := s.pulls(at)
+	pulls := 0
+	harness.Until(t, "the first pull is counted, which the registry does a moment later", func() error {
+		if pulls = s.pulls(at); pulls == 0 {
+			return errors.New("it is not")
+		}
+		return nil
+	})
 	apply("again")
 	if got := s.pulls(at); got != pulls {
 		t.Errorf("the cached image was pulled: %d pulls, were %d", got, pulls)
