@@ -99,6 +99,7 @@ func (a *asked) told(state, source string, err error) time.Duration {
 		}
 	}
 	l.next = now.Add(l.pause)
+	maps.DeleteFunc(a.last, func(_ string, l answer) bool { return now.Sub(l.next) > lookAgain }) // its policy is gone
 	a.last[state] = l
 	if a.runs[source]--; a.runs[source] <= 0 {
 		delete(a.runs, source)

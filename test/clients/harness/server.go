@@ -89,7 +89,7 @@ type Server struct {
 	secrets *secrets
 	http    *http.Client
 	cmd     *exec.Cmd
-	log     *buffer
+	log     *Record
 	done    chan error
 }
 
@@ -113,7 +113,7 @@ func start(t testing.TB, scheme string, flags []string) *Server {
 		Host: host,
 		URL:  scheme + "://" + host,
 		t:    t,
-		log:  &buffer{},
+		log:  &Record{},
 
 		secrets: &secrets{},
 		done:    make(chan error, 1),

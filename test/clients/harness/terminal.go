@@ -51,7 +51,7 @@ func (tool *Tool) typed(line string, args []string) (stdout, all string, err err
 	cmd, cancel := tool.Command(args...)
 	defer cancel()
 	var out bytes.Buffer
-	var both buffer
+	var both Record
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, io.MultiWriter(&out, &both), &both
 	err = cmd.Run()
 	_ = person.Close()

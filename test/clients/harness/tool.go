@@ -168,7 +168,7 @@ func (tool *Tool) Pipe(w io.Writer, args ...string) {
 	tool.home.t.Helper()
 	cmd, cancel := tool.Command(args...)
 	defer cancel()
-	var complaint buffer
+	var complaint Record
 	cmd.Stdout, cmd.Stderr = w, &complaint
 	if err := cmd.Run(); err != nil {
 		tool.home.t.Fatalf("%s: %v\n%s", tool.line(args), err, tail(complaint.String(), 8_000))
@@ -241,7 +241,7 @@ func (tool *Tool) run(stdin io.Reader, args []string) (stdout, all string, err e
 	cmd, cancel := tool.Command(args...)
 	defer cancel()
 	var out bytes.Buffer
-	var both buffer
+	var both Record
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, io.MultiWriter(&out, &both), &both
 	err = cmd.Run()
 	return strings.TrimSpace(out.String()), both.String(), err
@@ -264,22 +264,23 @@ func clean(env []string) []string {
 	})
 }
 
-// buffer is a log that several writers may write to.
-type buffer struct {
+// Record is what programs say: several may write to it, and it may be read
+// meanwhile.
+type Record struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
+func (r *Record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
 }
 
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+func (r *Record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
 }
 
 func tail(s string, n int) string {

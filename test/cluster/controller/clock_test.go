@@ -201,6 +201,17 @@ func TestExpired(t *testing.T) {
 	r.condition(p, "CredentialsReady", "Ready")
 }
 
+// stateless waits until no credential is remembered.
+func (r *running) stateless() {
+	r.t.Helper()
+	harness.Until(r.t, "the state goes", func() error {
+		if names := r.states(); len(names) > 0 {
+			return fmt.Errorf("%v", names)
+		}
+		return nil
+	})
+}
+
 // state is the name of the Secret with the credential in use; there is one.
 func (r *running) state() string {
 	r.t.Helper()
@@ -215,7 +226,8 @@ func (r *running) state() string {
 // stays, and nothing is asked for again and again.
 func TestAccountGone(t *testing.T) {
 	c := harness.Cluster(t)
-	s := fairlead(t)
+	server, faults := harness.StartFairleadFaults(t)
+	s := prepared(t, server)
 	r := run(t, c, at(&clock{}))
 	s.source(r, "cluster", "*")
 	ns := r.chosen(c)
@@ -223,8 +235,21 @@ func TestAccountGone(t *testing.T) {
 	first := r.has(ns, s.key(), r.secret)
 	s.Manage(t, http.MethodDelete, "namespaces/acme-web", nil, nil)
 	s.Manage(t, http.MethodDelete, "accounts/acme", nil, nil)
+	asked, start := len(faults.Seen()), time.Now()
 	r.later(11 * time.Minute)
 	r.condition(p, "CredentialsReady", "RegistryRefused")
+	for range 10 {
+		r.look("cluster")
+		time.Sleep(200 * time.Millisecond)
+	}
+	// At 0, 1, 3, 7 … seconds, each time about the token and for another.
+	most := 2
+	for pause, spent := time.Second, time.Since(start); pause <= spent; pause *= 2 {
+		most += 2
+	}
+	if n := len(faults.Seen()) - asked; n == 0 || n > most {
+		t.Errorf("the registry was asked %d times in %s, want %d at most", n, time.Since(start), most)
+	}
 	r.stays(first)
 	r.remove(p)
 	r.gone(ns, "")
@@ -325,12 +350,7 @@ func TestLostState(t *testing.T) {
 	}
 	r.remove(p)
 	r.gone(ns, "")
-	harness.Until(t, "the state goes", func() error {
-		if names := r.states(); len(names) > 0 {
-			return fmt.Errorf("%v", names)
-		}
-		return nil
-	})
+	r.stateless()
 }
 
 // TestLostStateAfterMany: after more renewals than one mint tries a state that

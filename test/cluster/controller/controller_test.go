@@ -215,12 +215,7 @@ func TestHeldPolicy(t *testing.T) {
 	})
 	r.remove(p)
 	r.gone(ns, "")
-	harness.Until(t, "the state goes", func() error {
-		if names := r.states(); len(names) > 0 {
-			return fmt.Errorf("%v", names)
-		}
-		return nil
-	})
+	r.stateless()
 	const looks = `controller_runtime_reconcile_total{controller="policy",result="requeue_after"} `
 	before := r.metric(looks)
 	time.Sleep(1500 * time.Millisecond)

@@ -95,9 +95,7 @@ func TestHelmController(t *testing.T) {
 		r.types(line)
 	}
 	s.told(system, "app.kubernetes.io/name=fairlead-controller")
-	team := s.newTeam()
-	team.Apply(harness.Pod("web", app))
-	team.Running("web")
+	team := s.runs(app)
 
 	// The controller's own secret, and an upgrade that goes on with it alone.
 	s.Kubectl("wait", "--namespace", system, "--for=condition=Ready", "pullsecret/fairlead-controller", "--timeout=60s")
@@ -105,9 +103,7 @@ func TestHelmController(t *testing.T) {
 	r.saves("registries.yaml", values, nodeOnly(t, c)+"podAnnotations: {again: \"true\"}\n")
 	r.types(strings.Replace(lines[5], "helm install", "helm upgrade", 1))
 	s.Kubectl("rollout", "status", "--namespace", system, "deployment/fairlead-controller", "--timeout=90s")
-	after := s.newTeam()
-	after.Apply(harness.Pod("web", app))
-	after.Running("web")
+	after := s.runs(app)
 
 	if got := s.Kubectl("get", "mutatingwebhookconfiguration", "fairlead-pull-secrets", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); got == "" {
 		t.Error("the webhook has no authority after the upgrade")
@@ -159,9 +155,7 @@ func TestKustomizeController(t *testing.T) {
 		r.types(line)
 	}
 	s.told(system, "app.kubernetes.io/name=fairlead-controller")
-	team := s.newTeam()
-	team.Apply(harness.Pod("web", app))
-	team.Running("web")
+	team := s.runs(app)
 
 	// The first pull's secret is needed no more: a pod is made anew without.
 	s.Kubectl("wait", "--namespace", system, "--for=condition=Ready", "pullsecret/fairlead-controller", "--timeout=60s")
@@ -206,8 +200,8 @@ func (s *site) noSecrets() {
 	})
 }
 
-// newTeam is a new namespace whose default account has the name already.
-func (s *site) newTeam() *harness.Namespace {
+// runs an image in a new namespace, once its default account has the name.
+func (s *site) runs(image string) *harness.Namespace {
 	s.t.Helper()
 	team := s.c.Namespace(s.t)
 	harness.Until(s.t, "the account of a new namespace has the name", func() error {
@@ -216,6 +210,8 @@ func (s *site) newTeam() *harness.Namespace {
 		}
 		return nil
 	})
+	team.Apply(harness.Pod("web", image))
+	team.Running("web")
 	return team
 }
 

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"fairlead.dev/fairlead/test/clients/harness"
 )
 
 // process is a part of the cluster: it does not outlive the tests.
@@ -71,23 +71,8 @@ func (p *process) alive() error {
 	}
 }
 
-// Record is what a process says; it may be read meanwhile.
-type Record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *Record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *Record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
+// Record is what a process says.
+type Record = harness.Record
 
 // await asks until the answer is nil, no longer than limit, and not when one
 // of the processes is gone.

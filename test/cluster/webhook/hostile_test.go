@@ -78,13 +78,7 @@ func TestOtherNames(t *testing.T) {
 // within its memory, and answers the API server afterwards.
 func TestFlood(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	port := freePort(t)
-	s.source("*")
-	s.install(port)
-	r := s.start(serving(port)...)
-	ns := s.space("flood")
-	s.policy(appends)
-	s.called(ns)
+	ns, _, r := s.works("flood")
 	body := []byte(fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","resource":{"version":"v1","resource":"pods"},"operation":"CREATE","namespace":%q,"object":{"metadata":{"annotations":{"a":%q}},"spec":{"serviceAccountName":"bogus"}}}}`,
 		ns, strings.Repeat("x", 4<<20-1000)))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

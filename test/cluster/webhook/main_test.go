@@ -46,6 +46,7 @@ type site struct {
 	c                  *harness.Kubernetes
 	api                *kubernetes.Clientset
 	url                string // where the configuration says that the webhook is
+	port               int    // of the webhook that works started
 }
 
 func deployFile(t *testing.T, name string) string {
@@ -151,6 +152,20 @@ func (s *site) start(args ...string) *running {
 		}
 	})
 	return r
+}
+
+// works starts a controller whose webhook is called for a new namespace, where a
+// policy appends to own lists.
+func (s *site) works(prefix string) (namespace, policy string, r *running) {
+	s.t.Helper()
+	s.port = freePort(s.t)
+	s.source("*")
+	s.install(s.port)
+	r = s.start(serving(s.port)...)
+	namespace = s.space(prefix)
+	policy = s.policy(appends)
+	s.called(namespace)
+	return namespace, policy, r
 }
 
 // serving are the flags of the webhook.

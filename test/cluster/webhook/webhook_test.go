@@ -84,13 +84,7 @@ func (s *site) ready(namespace string) error {
 // TestRules: who gets the name, and who does not.
 func TestRules(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	port := freePort(t)
-	s.source("*")
-	s.install(port)
-	s.start(serving(port)...)
-	ns := s.space("rules")
-	name := s.policy(appends)
-	s.called(ns)
+	ns, name, _ := s.works("rules")
 
 	s.Kubectl("-n", ns, "create", "serviceaccount", "builder")
 	check := func(what, namespace string, p *corev1.Pod, want ...string) {
@@ -136,13 +130,7 @@ func TestRules(t *testing.T) {
 // TestDryRun: a dry run is answered alike, and writes nothing.
 func TestDryRun(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	port := freePort(t)
-	s.source("*")
-	s.install(port)
-	s.start(serving(port)...)
-	ns := s.space("dry")
-	s.policy(appends)
-	s.called(ns)
+	ns, _, _ := s.works("dry")
 	got := s.Run("apiVersion: v1\nkind: Pod\nmetadata: {name: dry}\nspec: {imagePullSecrets: [{name: mine}], containers: [{name: a, image: registry.example/a}]}\n",
 		filepath.Join(s.c.Bin, "kubectl"), "-n", ns, "apply", "--dry-run=server", "-o", "jsonpath={.spec.imagePullSecrets[*].name}", "-f", "-")
 	if got.Stdout != "mine "+secret {
@@ -156,13 +144,7 @@ func TestDryRun(t *testing.T) {
 // TestDown: without a controller that answers pods are made at once.
 func TestDown(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	port := freePort(t)
-	s.source("*")
-	s.install(port)
-	r := s.start(serving(port)...)
-	ns := s.space("down")
-	s.policy(appends)
-	s.called(ns)
+	ns, _, r := s.works("down")
 	r.kill()
 	start := time.Now()
 	if s.asked(ns) {
@@ -171,20 +153,14 @@ func TestDown(t *testing.T) {
 	if d := time.Since(start); d > time.Second {
 		t.Errorf("the pod waited for %s", d)
 	}
-	s.start(serving(port)...)
+	s.start(serving(s.port)...)
 	s.called(ns)
 }
 
 // TestBundle: somebody empties caBundle, spoils the Secret or deletes it.
 func TestBundle(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
-	port := freePort(t)
-	s.source("*")
-	s.install(port)
-	s.start(serving(port)...)
-	ns := s.space("bundle")
-	s.policy(appends)
-	s.called(ns)
+	ns, _, _ := s.works("bundle")
 	first := s.bundle()
 
 	s.Kubectl("patch", configuration, "--type=json", "-p", `[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]`)
@@ -214,7 +190,7 @@ func TestBundle(t *testing.T) {
 	})
 	s.called(ns)
 	s.Kubectl("delete", configuration)
-	s.install(port)
+	s.install(s.port)
 	s.called(ns)
 }
 
