@@ -114,6 +114,27 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+// TestAskedForgets: a state that nobody asks about any more, since its policy is
+// gone, is forgotten; one that is asked about stays.
+func TestAskedForgets(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	a := newAsked(func() time.Time { return now })
+	ask := func(state string) {
+		a.pause(state, "source", true)
+		a.told(state, "source", nil)
+	}
+	ask("gone")
+	for range 4 {
+		ask("kept")
+		now = now.Add(lookAgain)
+	}
+	ask("kept")
+	if _, is := a.last["kept"]; !is || len(a.last) != 1 {
+		t.Errorf("it remembers %v", a.last)
+	}
+}
+
 // TestOutage: a registry that cannot be reached is asked by one state at a
 // time, and no sooner than its pause is over, whichever state asks; others get
 // that answer. Another registry waits for nothing.
