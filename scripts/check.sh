@@ -7,12 +7,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 tools=$PWD/bin/tools
 modules=(. test/bench test/clients test/cluster test/crash test/fault test/keyring)
 failed=()
+out=$(mktemp -d) || exit
+trap 'rm -rf "$out"' EXIT
 
+# What a step that fails printed is printed again at the end, where a log that
+# was cut still has it.
 step() { # NAME COMMAND...
 	local name=$1
 	shift
 	printf 'check: %s\n' "$name"
-	"$@" || failed+=("$name")
+	if ! "$@" 2>&1 | tee "$out/step"; then
+		failed+=("$name")
+		{
+			printf 'check: %s, which failed:\n' "$name"
+			tail -n 60 "$out/step"
+		} >>"$out/failed"
+	fi
 }
 
 each() { # DIR COMMAND...: the command in the folder
@@ -69,6 +79,7 @@ step "documents follow the code" go test -count=1 -run TestDocs ./internal/confi
 step vulnerabilities scripts/vulnerabilities.sh "${modules[@]}"
 
 if [ "${#failed[@]}" -gt 0 ]; then
+	cat "$out/failed" >&2
 	printf 'check: FAILED: %s\n' "$(IFS=';'; echo "${failed[*]}")" >&2
 	exit 1
 fi

@@ -118,10 +118,12 @@ func TestAsked(t *testing.T) {
 // gone, is forgotten; one that is asked about stays.
 func TestAskedForgets(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	now := noon
 	a := newAsked(func() time.Time { return now })
 	ask := func(state string) {
-		a.pause(state, "source", true)
+		if wait, err := a.pause(state, "source", true); wait != 0 || err != nil {
+			t.Errorf("%s waits %s: %v", state, wait, err)
+		}
 		a.told(state, "source", nil)
 	}
 	ask("gone")
