@@ -40,8 +40,8 @@ type FairleadSource struct {
 	// TokenSecret is a Secret in the controller's namespace: the Fairlead's URL
 	// under the key url, the cluster's token under token, and, if its authority
 	// is private, its certificates under ca.crt. The URL stands beside the
-	// token so that no policy sends the token elsewhere. Its annotation
-	// fairlead.dev/namespaces is that of a SecretSource.
+	// token so that no policy sends the token elsewhere. Its annotations are
+	// those of a SecretSource.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -62,9 +62,10 @@ type FairleadSource struct {
 }
 
 // SecretSource is a Secret in the controller's namespace, of the type
-// kubernetes.io/dockerconfigjson or kubernetes.io/basic-auth. Its annotation
-// fairlead.dev/namespaces names the namespaces that may use it, separated by
-// commas, or * for all; none by default.
+// kubernetes.io/dockerconfigjson or kubernetes.io/basic-auth. Its annotations say
+// who may use it, nobody by default: fairlead.dev/namespaces names namespaces,
+// separated by commas, or * for all; fairlead.dev/cluster-pull-secrets names
+// ClusterPullSecrets, which may in all namespaces that they choose.
 type SecretSource struct {
 	// Name of the Secret.
 	//

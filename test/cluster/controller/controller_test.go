@@ -195,6 +195,23 @@ func TestTenant(t *testing.T) {
 	r.condition(p, "CredentialsReady", "Ready")
 	r.remove(p)
 	r.gone(ns, "")
+
+	// What a ClusterPullSecret may use is no namespace's, not even of one that it
+	// chooses, whatever the name of a PullSecret; nor is it another's.
+	all := "p-" + r.Name
+	s.source(r, "cluster", "")
+	r.Kubectl("annotate", "secret", "cluster", "fairlead.dev/cluster-pull-secrets="+all)
+	chosen := r.chosen(c)
+	other := r.policyOf("q-"+r.Name, s.entry(""), "excludeNamespaces: ["+chosen+"]")
+	r.condition(other, "CredentialsReady", "SourceNotAllowed")
+	r.condition(r.policyOf(all, s.entry("")), "CredentialsReady", "Ready")
+	r.has(chosen, s.key(), r.secret)
+	p = own(all, s.entry(""))
+	r.condition(p, "CredentialsReady", "SourceNotAllowed")
+	r.condition(p, "Ready", "SourceNotAllowed")
+	if n := len(s.tokens(t)); n != 1 {
+		t.Errorf("%d tokens were minted", n)
+	}
 }
 
 // TestHeldPolicy: one that is deleted, but held by somebody's finalizer, counts
