@@ -42,7 +42,7 @@ func TestAttachPlainHTTP(t *testing.T) {
 	if !strings.Contains(r.Stdout, "# /etc/containerd/certs.d/"+at.Host+"/hosts.toml\nserver = \""+at.URL+"\"\n") {
 		t.Errorf("it says\n%s", r.Stdout)
 	}
-	c.Route(t, at.Host, at.URL, "") // what was printed
+	c.Certs(t, r.Stdout)
 	image := harness.Operator(at).Push(t, "acme-web/app:v1", c.App(t, t.Name()))
 	s.ns.Input(harness.Deployment("plain", image, 1), "apply", "-n", "default", "-f", "-")
 	s.ns.Kubectl("rollout", "status", "deployment/plain", "-n", "default", "--timeout=90s")
@@ -103,7 +103,7 @@ func TestAttachPrivateCA(t *testing.T) {
 			t.Errorf("it says\n%s\nwant %q", r.Stdout, want)
 		}
 	}
-	c.Trust(t, at.Host, ca) // what was printed
+	c.Certs(t, r.Stdout)
 	operator := harness.Operator(at)
 	operator.CA = ca
 	image := operator.Push(t, "acme-web/app:v1", c.App(t, t.Name()))

@@ -3,11 +3,13 @@ package harness
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -208,6 +210,40 @@ func (c *Kubernetes) Route(t testing.TB, host, to, ca string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+}
+
+// certsFolder is where containerd looks on a usual node; ours is elsewhere.
+const certsFolder = "/etc/containerd/certs.d"
+
+// Certs gives the node the files of containerd that attach printed, until the
+// test ends. That there is none fails.
+func (c *Kubernetes) Certs(t testing.TB, printed string) {
+	t.Helper()
+	if c.node == nil {
+		t.Fatal("Certs needs a node")
+	}
+	files := map[string]string{}
+	path := ""
+	for line := range strings.Lines(printed) {
+		switch {
+		case strings.HasPrefix(line, "# "+certsFolder+"/"):
+			path = strings.TrimSpace(strings.Replace(line[2:], certsFolder, c.node.routes, 1))
+		case strings.HasPrefix(line, "# "), strings.HasPrefix(line, "With "), line == "\n":
+			path = ""
+		case path != "":
+			files[path] += strings.ReplaceAll(line, certsFolder, c.node.routes)
+		}
+	}
+	if len(files) == 0 {
+		t.Fatalf("no file for containerd is printed:\n%s", printed)
+	}
+	for path, text := range files {
+		dir := filepath.Dir(path)
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
 }
 
 func trusting(t testing.TB, ca, at string) http.RoundTripper {
