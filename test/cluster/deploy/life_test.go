@@ -22,7 +22,7 @@ func TestHelmLife(t *testing.T) {
 	for _, kind := range []string{"serviceaccount/fairlead-controller", "deployment/fairlead-controller", "service/fairlead-webhook", "pullsecret/fairlead-controller", "clusterpullsecret/fairlead", "mutatingwebhookconfiguration/fairlead-pull-secrets", "validatingadmissionpolicy/fairlead-controller-secrets"} {
 		s.Kubectl("get", kind, "--namespace", system)
 	}
-	if got := s.Kubectl("get", "pullsecret/fairlead-controller", "--namespace", system, "-o", "jsonpath={range .spec.registries[*]}{.host} {.namespaces} {.fairlead.lifetime};{end}"); got != `registry.example ["acme-platform"] 8760h;` {
+	if got := s.Kubectl("get", "pullsecret/fairlead-controller", "--namespace", system, "-o", "jsonpath={range .spec.registries[*]}{.host} {.namespaces} {.fairlead.lifetime} {.fairlead.renewAfter};{end}"); got != `registry.example ["acme-platform"] 8760h 720h;` {
 		t.Errorf("the controller's own pull secret is for %s", got)
 	}
 	if r := s.tryHelm("install", "again", at(t, "charts", controller), "--namespace", system, needed[controller][0], needed[controller][1]); r.Code == 0 || !strings.Contains(r.Stderr, "fairlead-controller") {
