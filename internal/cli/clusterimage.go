@@ -131,8 +131,8 @@ func (x *installation) runsOnAll(ctx context.Context, images []*selfimage.Image)
 	return nil
 }
 
-// push sends the image to the registry, unless it is there.
-func (i *controllerImage) push(ctx context.Context, e env, r *clusterRegistry) error {
+// home makes the image's namespace, unless it is there or none is needed.
+func (i *controllerImage) home(ctx context.Context, e env, r *clusterRegistry) error {
 	if len(i.images) == 0 {
 		return nil
 	}
@@ -145,6 +145,14 @@ func (i *controllerImage) push(ctx context.Context, e env, r *clusterRegistry) e
 	}
 	if made.Added {
 		fmt.Fprintf(e.stdout, "The namespace %s of %s is made, for the controller's image.\n", i.namespace, r.url)
+	}
+	return nil
+}
+
+// push sends the image to the registry, unless it is there.
+func (i *controllerImage) push(ctx context.Context, e env, r *clusterRegistry) error {
+	if len(i.images) == 0 {
+		return nil
 	}
 	p, err := r.s.api.Pusher(ctx, i.repo)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/internal/kube"
+	"fairlead.dev/fairlead/internal/pullplan"
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
@@ -87,7 +89,11 @@ func (x *installation) run(ctx context.Context, e env) error {
 	if x.dryRun {
 		return x.dry(ctx, e)
 	}
-	// All tokens are tried before anything is written.
+	// A token does not expire: none is made for what the registry refuses. All
+	// are tried before anything is written to the cluster.
+	if err := x.image.home(ctx, e, x.registries[0]); err != nil {
+		return err
+	}
 	for _, r := range x.registries {
 		if err := x.token(ctx, e, r); err != nil {
 			return err
@@ -336,7 +342,8 @@ func until(ctx context.Context, patience time.Duration, ask func() (bool, error)
 	}
 }
 
-// dry prints what would be applied.
+// dry prints what would be applied, and says what else would change: of secrets
+// that are there the tokens are not printed.
 func (x *installation) dry(ctx context.Context, e env) error {
 	if err := x.suspect(ctx, e); err != nil {
 		return err
@@ -344,50 +351,88 @@ func (x *installation) dry(ctx context.Context, e env) error {
 	for _, r := range x.registries {
 		r.value = noToken
 	}
-	objects, err := x.objects(ctx)
+	all, err := x.dryObjects(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := x.bootstrapSecret(noToken)
-	if err != nil {
+	notes := e.stderr
+	if x.output == "" {
+		notes = e.stdout
+		fmt.Fprintf(notes, "The image %s would be there (dry run).\n", x.image.reference)
+		for _, o := range all {
+			fmt.Fprintf(notes, "%s would be applied (dry run).\n", capital(o.String()))
+		}
+	}
+	if err := x.dryNotes(ctx, notes); err != nil || x.output == "" {
 		return err
+	}
+	docs := make([]json.RawMessage, len(all))
+	for i, o := range all {
+		if docs[i], err = json.Marshal(o); err != nil {
+			return err
+		}
+	}
+	return writeDocuments(e.stdout, x.output, docs)
+}
+
+// dryObjects are all objects that install would apply, the Deployment last.
+func (x *installation) dryObjects(ctx context.Context) ([]kube.Object, error) {
+	objects, err := x.objects(ctx)
+	if err != nil {
+		return nil, err
 	}
 	policies, err := x.policies(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last := len(objects) - 1
-	all := slices.Concat(objects[:last], policies, objects[last:])
+	all := slices.Concat(objects[:last], policies)
 	if x.image.pulled() { // which goes into the list as it is
 		a, err := x.k.Account(ctx, deploy.Namespace, deploy.Controller)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		i := slices.IndexFunc(all, func(o kube.Object) bool { return o.Kind() == "ServiceAccount" })
 		all[i]["imagePullSecrets"] = listWith(a, deploy.SecretName)
-	}
-	if x.output == "" {
-		fmt.Fprintf(e.stdout, "The image %s would be there (dry run).\n", x.image.reference)
-		for _, o := range all {
-			fmt.Fprintf(e.stdout, "%s would be applied (dry run).\n", capital(o.String()))
+		good, err := x.pullsAlready(ctx)
+		if err != nil {
+			return nil, err
 		}
-		if s.Name != "" {
-			fmt.Fprintf(e.stdout, "The secret %s would be applied in %s (dry run).\n", s.Name, s.Namespace)
+		if !good {
+			s, err := x.bootstrapSecret(noToken)
+			if err != nil {
+				return nil, err
+			}
+			o, err := kube.ParseObject(s.JSON())
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, o)
 		}
-		return nil
 	}
-	var docs []json.RawMessage
-	for i, o := range all {
-		text, err := json.Marshal(o)
+	return append(all, objects[last]), nil
+}
+
+// dryNotes says what would become of what is there.
+func (x *installation) dryNotes(ctx context.Context, w io.Writer) error {
+	for _, s := range x.handed() {
+		fmt.Fprintf(w, "The secret %s in %s would be the controller's, with its token until that is renewed (dry run).\n", s.Name, s.Namespace)
+		account, names, err := x.yielded(ctx, s)
 		if err != nil {
 			return err
 		}
-		if i == last && s.Name != "" {
-			docs = append(docs, s.JSON())
+		if names != "" {
+			fmt.Fprintf(w, "%s would have the annotation %s: %s (dry run).\n", capital(account.String()), pullplan.ListAnnotation, names)
 		}
-		docs = append(docs, text)
 	}
-	return writeDocuments(e.stdout, x.output, docs)
+	if len(x.handed()) > 0 {
+		fmt.Fprintln(w, "The tokens that were placed would be revoked once no secret has them (dry run).")
+	}
+	old, err := x.outdated(ctx)
+	for _, o := range old {
+		fmt.Fprintf(w, "%s would be removed (dry run).\n", capital(o.String()))
+	}
+	return err
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

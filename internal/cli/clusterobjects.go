@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,8 +25,10 @@ const (
 	crdKind       = "CustomResourceDefinition"
 	defaultPolicy = "fairlead" // of the whole cluster
 	// pullLife is how long the controller's own credential lives: it must
-	// outlast whatever keeps the controller from renewing it.
-	pullLife = "8760h"
+	// outlast whatever keeps the controller from renewing it. It is renewed
+	// after pullRenewal: each renewal leaves a token that is good for the rest
+	// of that life.
+	pullLife, pullRenewal = "8760h", "720h"
 	// firstLife is that of the one it is first pulled with.
 	firstLife = "168h"
 )
@@ -143,9 +147,20 @@ func (x *installation) shape(o kube.Object) error {
 	return nil
 }
 
-// sourceName is the secret of a registry's token.
+// sourcePrefix is that of the names of all secrets with tokens.
+const sourcePrefix = "fairlead-token-"
+
+// sourceName is the secret of a registry's token. A host that is too long for
+// a name is cut, and told from others by its hash.
 func sourceName(r *clusterRegistry) string {
-	return "fairlead-token-" + hostInName(r.url.Host)
+	const most = 253 // characters of a Secret's name
+	host := hostInName(r.url.Host)
+	if len(sourcePrefix+host) > most {
+		sum := sha256.Sum256([]byte(host))
+		tail := "-" + hex.EncodeToString(sum[:8])
+		host = strings.TrimRight(host[:most-len(sourcePrefix)-len(tail)], "-.") + tail
+	}
+	return sourcePrefix + host
 }
 
 // hostInName is a host as it stands in the name of a file or a Secret.
@@ -153,7 +168,8 @@ func hostInName(host string) string { return strings.Trim(notInName.Replace(host
 
 var notInName = strings.NewReplacer(":", "-", "[", "", "]", "")
 
-// sourceObjects are the secrets with the cluster's tokens.
+// sourceObjects are the secrets with the cluster's tokens. Who may use them is
+// what the operator says of those that are there.
 func (x *installation) sourceObjects(ctx context.Context) ([]kube.Object, error) {
 	var out []kube.Object
 	for _, r := range x.registries {
@@ -170,42 +186,123 @@ func (x *installation) sourceObjects(ctx context.Context) ([]kube.Object, error)
 		}
 		o := object("v1", "Secret", deploy.Namespace, sourceName(r))
 		o["type"], o["data"] = "Opaque", data
+		there, err := x.k.Find(ctx, o)
+		if err != nil && !kube.IsMissing(err) {
+			return nil, err
+		}
 		notes := o.In("metadata", "annotations")
-		notes[uidMark], notes[registriesMark], notes[accountsMark], notes[sourceMark] = x.uid, r.url.String(), r.account, "*"
+		notes[uidMark], notes[registriesMark], notes[accountsMark] = x.uid, r.url.String(), r.account
+		for key, names := range usersOf(there, x.image.registry == r) {
+			notes[key] = names
+		}
 		out = append(out, o)
 	}
 	return out, nil
 }
 
-// sourceMark names the namespaces that a source is for.
-const sourceMark = "fairlead.dev/namespaces"
+// Who may use a source: policies of the whole cluster by their names, wherever
+// they choose, and all policies in some namespaces, by those of the namespaces.
+const (
+	policiesMark   = "fairlead.dev/cluster-pull-secrets"
+	namespacesMark = "fairlead.dev/namespaces"
+)
+
+// usersOf gives the annotations that say who may use a source: attach's own
+// policies, and no tenant. own says that the controller's image is pulled with
+// it. In the source that is there, nil for none, what the operator wrote stays;
+// only what the two policies cannot do without is added.
+func usersOf(there kube.Object, own bool) map[string]string {
+	policies, namespaces := annotation(there, policiesMark), annotation(there, namespacesMark)
+	if namespaces == deploy.Namespace && !own {
+		namespaces = "" // an attach of another image wrote it
+	}
+	if policies == "" && (namespaces == "" || namespaces == deploy.Namespace) {
+		policies = defaultPolicy // otherwise the operator chose namespaces in its place
+	}
+	named := strings.FieldsFunc(namespaces, func(r rune) bool { return r == ',' || r == ' ' })
+	if own && !slices.Contains(named, deploy.Namespace) && !slices.Contains(named, "*") {
+		namespaces = strings.Join(append(named, deploy.Namespace), ",")
+	}
+	out := map[string]string{}
+	for key, names := range map[string]string{policiesMark: policies, namespacesMark: namespaces} {
+		if names != "" {
+			out[key] = names
+		}
+	}
+	return out
+}
 
 func packed(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
-// policies are what the controller is told: that of the cluster keeps what
-// others added to its registries.
+// annotation of an object; "" also if that is nil.
+func annotation(o kube.Object, key string) string {
+	if o == nil {
+		return ""
+	}
+	text, _ := o.In("metadata", "annotations")[key].(string)
+	return text
+}
+
+// policies are what the controller is told. What others added to the cluster's
+// registries stays, and so does what they set in attach's own entries.
 func (x *installation) policies(ctx context.Context) ([]kube.Object, error) {
 	out := x.freshPolicies()
-	there, err := x.k.Find(ctx, policyObject())
-	if kube.IsMissing(err) {
-		return out, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	spec := out[0].In("spec")
-	list, _ := spec["registries"].([]any)
-	for _, r := range there.In("spec").Items("registries") {
-		name, _ := r.In("fairlead")["tokenSecret"].(string)
-		if !strings.HasPrefix(name, "fairlead-token-") {
-			if _, is := r["secret"]; is {
-				delete(r, "fairlead") // In made it
+	for _, o := range out {
+		there, err := x.k.Find(ctx, o)
+		if kube.IsMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		spec, old := o.In("spec"), there.In("spec").Items("registries")
+		if o.Kind() == ownPolicyObject().Kind() {
+			for _, f := range spec.Items("registries") {
+				for _, t := range ofSource(old, tokenSecret(f)) {
+					f["fairlead"] = t["fairlead"] // the rest is what the image needs
+				}
 			}
-			list = append(list, map[string]any(r))
+			continue
+		}
+		spec["registries"] = entriesWith(spec.Items("registries"), old)
+	}
+	return out, nil
+}
+
+// entriesWith are a policy's registries where some are there already. Those of
+// names of attach's sources are its own: they keep their namespaces and how
+// long tokens live, and go if there is no such source any more.
+func entriesWith(fresh, there []kube.Object) []any {
+	var out []any
+	for _, f := range fresh {
+		same := ofSource(there, tokenSecret(f))
+		if len(same) == 0 {
+			same = []kube.Object{f}
+		}
+		for _, t := range same { // several, for different namespaces
+			t["host"] = f["host"]
+			out = append(out, map[string]any(t))
 		}
 	}
-	spec["registries"] = list
-	return out, nil
+	for _, t := range there {
+		if !strings.HasPrefix(tokenSecret(t), sourcePrefix) {
+			out = append(out, map[string]any(t))
+		}
+	}
+	return out
+}
+
+// ofSource are the entries whose credentials a token makes.
+func ofSource(entries []kube.Object, name string) []kube.Object {
+	return slices.DeleteFunc(slices.Clone(entries), func(t kube.Object) bool { return tokenSecret(t) != name })
+}
+
+// tokenSecret is the source of an entry that a Fairlead mints the credential
+// of; "" for others.
+func tokenSecret(entry kube.Object) string {
+	source, _ := entry["fairlead"].(map[string]any)
+	name, _ := source["tokenSecret"].(string)
+	return name
 }
 
 // freshPolicies are the cluster's, and the one that the controller's own image
@@ -230,7 +327,7 @@ func (x *installation) freshPolicies() []kube.Object {
 		spec["serviceAccounts"] = map[string]any{"names": []any{deploy.Controller}}
 		entry := map[string]any{
 			"host":     x.image.registry.url.Host,
-			"fairlead": map[string]any{"tokenSecret": sourceName(x.image.registry), "lifetime": pullLife, "renewAfter": "24h"},
+			"fairlead": map[string]any{"tokenSecret": sourceName(x.image.registry), "lifetime": pullLife, "renewAfter": pullRenewal},
 		}
 		if x.image.namespace != "" {
 			entry["namespaces"] = []any{x.image.namespace}

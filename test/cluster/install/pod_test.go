@@ -3,6 +3,7 @@ package install_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,9 @@ func TestControllerInAPod(t *testing.T) {
 	provided := harness.Operator(s.registries[1]).Push(t, "provided:v1", s.c.App(t, t.Name()+"provided"))
 	before := s.everything()
 	r := s.attach(0, "--without-webhook")
+	if strings.Contains(r.Stderr, "ClusterPullSecret") {
+		t.Errorf("attach warns: %+v", r)
+	}
 	for _, want := range []string{"The controller runs: 1 of 1 replicas are ready.", "The cluster prod is attached: pods of every namespace pull from " + s.registries[0].Host + " and " + s.registries[1].Host} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("attach says %+v\nwant %q", r, want)
@@ -135,21 +139,55 @@ func TestControllerPrivateCA(t *testing.T) {
 	if !strings.Contains(r.Stdout, "# "+dir+"/hosts.toml\n") || !strings.Contains(r.Stdout, "-----BEGIN CERTIFICATE-----") {
 		t.Fatalf("it says\n%s", r.Stdout)
 	}
-	s.c.Trust(t, operator.Host, operator.CA) // what was printed
+	s.c.Certs(t, r.Stdout)
 	fairlead(0, "", attach...)
 	image := operator.Push(t, "acme-web/app:v1", s.c.App(t, t.Name()))
 	s.runs("default", "named", image, 2)
 	fairlead(0, "", "cluster", "detach", "prod", "--force")
 }
 
-// TestOtherAccountsCluster pulls nothing of this account.
+// takesOver attaches without the controller, and then with it. While somebody
+// else's secret has the token that was placed, the attach says so, and the token
+// stays; afterwards it ends.
+func (s *site) takesOver() {
+	s.t.Helper()
+	at := s.registries[0]
+	s.attach(0, "--without-controller")
+	placed := s.active(at)
+	if len(placed) != 1 || placed[0].Expires != nil {
+		s.t.Fatalf("without the controller there are the tokens %+v", placed)
+	}
+	id := placed[0].ID
+	is := func() bool { return slices.ContainsFunc(s.active(at), func(a token) bool { return a.ID == id }) }
+	s.ns.Fairlead(0, "secret", "copy", "fairlead-pull", "-n", "default", "--to", s.ns.Name)
+	r := s.attach(0, "--without-webhook")
+	for _, want := range []string{
+		"warning: the ClusterPullSecret fairlead fails in 1 of ", ": NotOurs: " + s.ns.Name + ": ",
+		"warning: the token " + id + " of " + at.URL + ", which was placed without the controller, stays: it is in the secret " + s.ns.Name + "/fairlead-pull.",
+	} {
+		if !strings.Contains(r.Stderr, want) {
+			s.t.Errorf("beside somebody else's secret attach says %+v\nwant %q", r, want)
+		}
+	}
+	if !is() || strings.Contains(s.data("default"), id) {
+		s.t.Errorf("the placed token is active: %t; what attach says: %+v", is(), r)
+	}
+	s.ns.Kubectl("delete", "secret", "fairlead-pull")
+	r = s.attach(0, "--without-webhook")
+	if is() || !strings.Contains(r.Stdout, "The token "+id+" of "+at.URL+", which was placed without the controller, is revoked.") || strings.Contains(r.Stderr, "ClusterPullSecret") {
+		s.t.Errorf("the placed token is active: %t; what attach says: %+v", is(), r)
+	}
+}
+
+// TestOtherAccountsCluster takes over from an attach without the controller, and
+// pulls nothing of another account.
 func TestOtherAccountsCluster(t *testing.T) {
 	s := newPodSite(t, 1)
 	at := s.registries[0]
 	at.Account(t, "umbrella", "umbrella-lab")
 	theirs := harness.Operator(at).Push(t, "umbrella-lab/app:v1", s.c.App(t, t.Name()))
 	ours := harness.Operator(at).Push(t, "acme-web/app:v1", s.c.App(t, t.Name()+"ours"))
-	s.attach(0, "--without-webhook")
+	s.takesOver()
 	s.refused("default", "theirs", theirs)
 	s.runs("default", "ours", ours, 1)
 
