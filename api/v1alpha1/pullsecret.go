@@ -83,6 +83,7 @@ type Accounts struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=253
 	Names []string `json:"names,omitempty"`
 	// Selector chooses service accounts by their labels, beside Names.
 	//
@@ -148,6 +149,7 @@ type ClusterPullSecretSpec struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=63
 	ExcludeNamespaces []string `json:"excludeNamespaces,omitempty"`
 	// NameInKubeSystem lets service accounts of kube-system name the secret as
 	// well; it is there all the same.
@@ -173,6 +175,10 @@ type RegistryStatus struct {
 	//
 	// +optional
 	Problem string `json:"problem,omitempty"`
+	// Reason of the problem, in one word, as in the conditions.
+	//
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
 
 // PullSecretStatus counts what was done.

@@ -22,15 +22,14 @@ const (
 	clusterAnnotation = "fairlead.dev/cluster-pull-secrets"
 )
 
-// full is the policy with the credentials that there are now.
-func (k *keeper) full(ctx context.Context, p policy) (pullplan.Policy, error) {
-	out := p.plain()
+// registries of a policy with the credentials that there are now.
+func (k *keeper) registries(ctx context.Context, p policy) (out []pullplan.Registry, err error) {
 	for _, r := range p.spec.Registries {
 		c, err := k.credential(ctx, p.ID, r)
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		out.Registries = append(out.Registries, pullplan.Registry{Host: r.Host, Namespaces: r.Namespaces, Credential: c})
+		out = append(out, pullplan.Registry{Host: r.Host, Namespaces: r.Namespaces, Credential: c})
 	}
 	return out, nil
 }
