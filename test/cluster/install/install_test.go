@@ -281,7 +281,7 @@ func TestInstallRefuses(t *testing.T) {
 	}
 	s.ns.Kubectl("delete", "deployment", "fairlead-controller", "-n", "fairlead-system")
 	s.ns.Kubectl("create", "secret", "generic", "fairlead-pull", "-n", "fairlead-system", "--from-literal=a=b")
-	if r := s.attach(5); !strings.Contains(r.Stderr, "there is a secret fairlead-pull in the namespace fairlead-system, and attach did not make it") {
+	if r := s.attach(5); !strings.Contains(r.Stderr, "there is a secret fairlead-pull in the namespace fairlead-system, and attach did not make it") || len(s.active(at)) != 0 {
 		t.Errorf("another secret: %+v", r)
 	}
 	s.ns.Kubectl("delete", "namespace", "fairlead-system")
@@ -462,11 +462,12 @@ func TestInstallTakesOver(t *testing.T) {
 	s.ended(s.ns.Fairlead(0, "cluster", "detach", "prod", "--force"), before)
 }
 
-// keptFromTenants: a policy of a namespace that names the cluster's token gets
-// nothing of it.
+// keptFromTenants: a policy of a namespace that the cluster's policy leaves out
+// names the cluster's token, and gets nothing of it.
 func (s *site) keptFromTenants() {
 	s.t.Helper()
 	minted := func() int { return len(s.active(s.registries[0])) }
+	s.ns.Kubectl("patch", "clusterpullsecret", "fairlead", "--type=json", "-p", fmt.Sprintf(`[{"op":"add","path":"/spec/excludeNamespaces/-","value":%q}]`, s.ns.Name))
 	before := minted()
 	s.ns.Apply(fmt.Sprintf(`apiVersion: fairlead.dev/v1alpha1
 kind: PullSecret
@@ -476,6 +477,12 @@ spec: {registries: [{host: %q, fairlead: {tokenSecret: %s}}]}
 	harness.Until(s.t, "it is refused", func() error {
 		if got := s.ns.Kubectl("get", "pullsecret", "greedy", "-o", `jsonpath={.status.conditions[?(@.type=="CredentialsReady")].reason}`); got != "SourceNotAllowed" {
 			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	harness.Until(s.t, "the cluster's own secret is gone, and no other comes", func() error {
+		if !s.missing("secret", "fairlead-pull", s.ns.Name) {
+			return fmt.Errorf("there is one")
 		}
 		return nil
 	})
