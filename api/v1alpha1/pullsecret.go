@@ -40,8 +40,8 @@ type FairleadSource struct {
 	// TokenSecret is a Secret in the controller's namespace: the Fairlead's URL
 	// under the key url, the cluster's token under token, and, if its authority
 	// is private, its certificates under ca.crt. The URL stands beside the
-	// token so that no policy sends the token elsewhere. Its annotation
-	// fairlead.dev/namespaces is that of a SecretSource.
+	// token so that no policy sends the token elsewhere. Its annotations are
+	// those of a SecretSource.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -62,9 +62,10 @@ type FairleadSource struct {
 }
 
 // SecretSource is a Secret in the controller's namespace, of the type
-// kubernetes.io/dockerconfigjson or kubernetes.io/basic-auth. Its annotation
-// fairlead.dev/namespaces names the namespaces that may use it, separated by
-// commas, or * for all; none by default.
+// kubernetes.io/dockerconfigjson or kubernetes.io/basic-auth. Its annotations say
+// who may use it, nobody by default: fairlead.dev/namespaces names namespaces,
+// separated by commas, or * for all; fairlead.dev/cluster-pull-secrets names
+// ClusterPullSecrets, which may in all namespaces that they choose.
 type SecretSource struct {
 	// Name of the Secret.
 	//
@@ -82,6 +83,7 @@ type Accounts struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=253
 	Names []string `json:"names,omitempty"`
 	// Selector chooses service accounts by their labels, beside Names.
 	//
@@ -147,6 +149,7 @@ type ClusterPullSecretSpec struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=63
 	ExcludeNamespaces []string `json:"excludeNamespaces,omitempty"`
 	// NameInKubeSystem lets service accounts of kube-system name the secret as
 	// well; it is there all the same.
@@ -172,6 +175,10 @@ type RegistryStatus struct {
 	//
 	// +optional
 	Problem string `json:"problem,omitempty"`
+	// Reason of the problem, in one word, as in the conditions.
+	//
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
 
 // PullSecretStatus counts what was done.

@@ -96,7 +96,7 @@ func (m *maker) entries(r Registry, there pullsecret.Secret) (out []dockerconfig
 	unknown := c.Allows == nil && c.Reason != "" // who may use it
 	switch {
 	case !unknown && (c.Allows == nil || !c.Allows(m.Namespace.Name)):
-		return nil, SourceNotAllowed, "the namespace " + m.Namespace.Name + " may not use the source: its annotation fairlead.dev/namespaces does not name it", false
+		return nil, SourceNotAllowed, "the namespace " + m.Namespace.Name + " may not use the source: its annotation fairlead.dev/namespaces does not name it, nor fairlead.dev/cluster-pull-secrets the policy", false
 	case !c.Expires.IsZero() && !c.Expires.After(m.Now):
 		return nil, CredentialExpired, "its credential expired: an entry that the registry refuses would stop public pulls, too", c.Keep
 	case unknown, c.Username == "" && c.Password == "":

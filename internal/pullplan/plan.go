@@ -82,9 +82,32 @@ func Make(s State) Plan {
 	return m.plan
 }
 
+// Refused are policies that get no secret in the namespace whatever their
+// credentials are: the name is not permitted, is another policy's, or somebody's
+// secret has it. They need no credential.
+func Refused(s State) map[ID]Verdict {
+	if s.Namespace.Terminating {
+		return nil
+	}
+	return name(s).refused
+}
+
 // decide about the secrets.
 func decide(s State) *maker {
-	m := &maker{State: s, there: map[string]pullsecret.Secret{}, wanted: map[string]Policy{}}
+	m := name(s)
+	for _, p := range m.chosen {
+		if v, is := m.refused[p.ID]; is {
+			m.plan.Verdicts = append(m.plan.Verdicts, v)
+			continue
+		}
+		m.secret(p)
+	}
+	return m
+}
+
+// name gives the names of secrets to policies.
+func name(s State) *maker {
+	m := &maker{State: s, there: map[string]pullsecret.Secret{}, wanted: map[string]Policy{}, refused: map[ID]Verdict{}}
 	for _, one := range s.Secrets {
 		m.there[one.Name] = one
 	}
@@ -97,7 +120,8 @@ func decide(s State) *maker {
 	}
 	for _, p := range policies {
 		if p.Unreadable == "" && p.chooses(m.Namespace) {
-			m.policy(p, taken)
+			m.chosen = append(m.chosen, p)
+			m.claim(p, taken)
 		}
 	}
 	return m
@@ -107,14 +131,17 @@ type maker struct {
 	State
 	plan  Plan
 	there map[string]pullsecret.Secret
+	// chosen are the policies for the namespace, oldest first.
+	chosen  []Policy
+	refused map[ID]Verdict
 	// wanted has the policies whose secrets are there once the plan is done.
 	wanted map[string]Policy
 	// kept are names of which nothing changes.
 	kept []string
 }
 
-func (m *maker) say(p Policy, r Reason, format string, args ...any) {
-	m.plan.Verdicts = append(m.plan.Verdicts, Verdict{p.ID, r, fmt.Sprintf(format, args...)})
+func (m *maker) refuse(p Policy, r Reason, format string, args ...any) {
+	m.refused[p.ID] = Verdict{p.ID, r, fmt.Sprintf(format, args...)}
 }
 
 // hold leaves what a policy made as it is.
@@ -126,24 +153,28 @@ func (m *maker) hold(p Policy, taken map[string]ID) {
 	}
 }
 
-// policy decides about one policy's secret.
-func (m *maker) policy(p Policy, taken map[string]ID) {
+// claim gives a policy the name of its secret, or refuses it.
+func (m *maker) claim(p Policy, taken map[string]ID) {
 	name := p.SecretName
 	if !slices.Contains(m.Permitted, name) {
-		m.say(p, NameNotPermitted, "the controller may not write secrets of the name %s: set secretName to one of %v", name, m.Permitted)
+		m.refuse(p, NameNotPermitted, "the controller may not write secrets of the name %s: set secretName to one of %v", name, m.Permitted)
 		return
 	}
 	if first, is := taken[name]; is {
-		m.say(p, Conflict, "the secret %[2]s is that of %[1]s, which was first: set another secretName", first, name)
+		m.refuse(p, Conflict, "the secret %[2]s is that of %[1]s, which was first: set another secretName", first, name)
 		return
 	}
 	taken[name] = p.ID
-	there, is := m.there[name]
-	if is && owner(there) == "" {
+	if there, is := m.there[name]; is && owner(there) == "" {
 		m.kept = append(m.kept, name)
-		m.say(p, NotOurs, "a secret %s is there that Fairlead did not make, and stays as it is: delete it, or set another secretName", name)
-		return
+		m.refuse(p, NotOurs, "a secret %s is there that Fairlead did not make, and stays as it is: delete it, or set another secretName", name)
 	}
+}
+
+// secret decides about the secret of a policy that has the name.
+func (m *maker) secret(p Policy) {
+	name := p.SecretName
+	there, is := m.there[name]
 	want, verdict, hold := m.build(p, there)
 	m.plan.Verdicts = append(m.plan.Verdicts, verdict)
 	if want.Name == "" {

@@ -17,7 +17,18 @@ const statusPause = 300 * time.Millisecond
 type board struct {
 	mu       sync.Mutex
 	verdicts map[pullplan.ID]map[string]note
+	waits    map[pullplan.ID]wait
 	queue    workqueue.TypedRateLimitingInterface[pullplan.ID]
+}
+
+// statusLate is how long a status waits for verdicts of all namespaces: in one
+// whose writes all come too late, or are refused, there may be none for long.
+const statusLate = 10 * time.Second
+
+// wait of a status for verdicts.
+type wait struct {
+	generation int64
+	end        time.Time
 }
 
 type note struct {
@@ -26,7 +37,9 @@ type note struct {
 	message    string
 }
 
-func newBoard() *board { return &board{verdicts: map[pullplan.ID]map[string]note{}} }
+func newBoard() *board {
+	return &board{verdicts: map[pullplan.ID]map[string]note{}, waits: map[pullplan.ID]wait{}}
+}
 
 // wakes gives the board the queue of the policies.
 func (b *board) wakes(q workqueue.TypedRateLimitingInterface[pullplan.ID]) {
@@ -98,6 +111,26 @@ func (b *board) forget(id pullplan.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.verdicts, id)
+	delete(b.waits, id)
+}
+
+// late says, once in statusLate, that a status waited that long for verdicts.
+func (b *board) late(id pullplan.ID, generation int64, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w, is := b.waits[id]
+	if is && w.generation == generation && now.Before(w.end) {
+		return false
+	}
+	b.waits[id] = wait{generation, now.Add(statusLate)}
+	return is && w.generation == generation
+}
+
+// whole says that a status has all verdicts.
+func (b *board) whole(id pullplan.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.waits, id)
 }
 
 // nudge wakes a policy whose pods changed.

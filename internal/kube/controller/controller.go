@@ -70,7 +70,8 @@ type keeper struct {
 	board    *board
 	recent   *recent
 	repairs  *repairs
-	failures *failures
+	failures *budget
+	mints    *budget
 	asked    *asked
 	early    *earlyPods
 }
@@ -89,7 +90,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	k := &keeper{
-		o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), failures: newFailures(), asked: newAsked(o.Now), early: newEarlyPods(),
+		o: o, scheme: runtime.NewScheme(), board: newBoard(), recent: newRecent(), repairs: newRepairs(), failures: newFailures(), mints: newMints(o.Now), asked: newAsked(o.Now), early: newEarlyPods(),
 	}
 	kinds := runtime.NewSchemeBuilder(corev1.AddToScheme, v1alpha1.AddToScheme, admissionregistrationv1.AddToScheme, authorizationv1.AddToScheme, batchv1.AddToScheme)
 	if err := kinds.AddToScheme(k.scheme); err != nil {
@@ -181,7 +182,7 @@ func address(listen string) string {
 // field selector cannot say "or", and rights are given by name.
 func (k *keeper) secretCaches(mgr manager.Manager) error {
 	add := func(o cache.Options) (cache.Cache, error) {
-		o.Scheme, o.Mapper, o.HTTPClient, o.DefaultTransform = k.scheme, mgr.GetRESTMapper(), mgr.GetHTTPClient(), slim
+		o.Scheme, o.Mapper, o.HTTPClient = k.scheme, mgr.GetRESTMapper(), mgr.GetHTTPClient()
 		c, err := cache.New(mgr.GetConfig(), o)
 		if err != nil {
 			return nil, err
@@ -189,12 +190,12 @@ func (k *keeper) secretCaches(mgr manager.Manager) error {
 		return c, mgr.Add(early{c})
 	}
 	var err error
-	if k.own, err = add(cache.Options{DefaultNamespaces: map[string]cache.Config{k.o.Cluster.Namespace: {}}}); err != nil {
+	if k.own, err = add(cache.Options{DefaultTransform: slim, DefaultNamespaces: map[string]cache.Config{k.o.Cluster.Namespace: {}}}); err != nil {
 		return err
 	}
 	k.named = map[string]cache.Cache{}
 	for _, name := range k.o.SecretNames {
-		c, err := add(cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.name", name)})
+		c, err := add(cache.Options{DefaultTransform: slimmer, DefaultFieldSelector: fields.OneTermEqualSelector("metadata.name", name)})
 		if err != nil {
 			return fmt.Errorf("watch secrets of the name %s: %w", name, err)
 		}
@@ -277,8 +278,20 @@ func slim(o any) (any, error) {
 		}
 	case *corev1.Namespace:
 		one.Annotations, one.Spec = nil, corev1.NamespaceSpec{}
+	case *v1alpha1.ClusterPullSecret:
+		one.Annotations = nil
+	case *v1alpha1.PullSecret:
+		one.Annotations = nil
 	}
 	return o, nil
+}
+
+// slimmer drops as well what is in a secret of a permitted name that is not ours.
+func slimmer(o any) (any, error) {
+	if s, is := o.(*corev1.Secret); is && s.Annotations[pullplan.PolicyAnnotation] == "" {
+		s.Data, s.Annotations = nil, nil
+	}
+	return slim(o)
 }
 
 func with(m map[string]string, key, value string) map[string]string {

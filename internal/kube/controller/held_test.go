@@ -272,19 +272,40 @@ func (p policiesOf) List(_ context.Context, l client.ObjectList, _ ...client.Lis
 	return nil
 }
 
-// TestAllows reads the annotation.
+// TestAllows reads the annotations: in which of the namespaces a and b a source
+// may be used, by a namespace's policy and by the ClusterPullSecrets p and q.
 func TestAllows(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"": "", "a": "a", "a, b": "ab", " * ": "ab", "ab": "", ",": "", "a*": "", "a,*": "ab"} {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{namespacesAnnotation: text}}}
-		got := ""
-		for _, ns := range []string{"a", "b", ""} {
-			if allows(s)(ns) {
-				got += ns
+	for _, one := range []struct{ namespaces, cluster, own, p, q string }{
+		{"", "", "", "", ""},
+		{"a", "", "a", "a", "a"},
+		{"a, b", "", "ab", "ab", "ab"},
+		{" * ", "", "ab", "ab", "ab"},
+		{"ab", "", "", "", ""},
+		{",", ",", "", "", ""},
+		{"a*", "", "", "", ""},
+		{"a,*", "", "ab", "ab", "ab"},
+		{"", "p", "", "ab", ""},
+		{"b", "p", "b", "ab", "b"},
+		{"", " q ,p", "", "ab", "ab"},
+		{"", "pq", "", "", ""},
+		{"", "*", "", "", ""}, // each is named
+	} {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{namespacesAnnotation: one.namespaces, clusterAnnotation: one.cluster}}}
+		for want, id := range map[*string]pullplan.ID{
+			&one.own: {Kind: kindOne, Namespace: "a", Name: "p"}, // its name is a ClusterPullSecret's by chance
+			&one.p:   {Kind: kindCluster, Name: "p"},
+			&one.q:   {Kind: kindCluster, Name: "q"},
+		} {
+			got := ""
+			for _, ns := range []string{"a", "b", ""} {
+				if allows(s, id)(ns) {
+					got += ns
+				}
 			}
-		}
-		if got != want || allows(s)("") {
-			t.Errorf("%q allows %q, want %q", text, got, want)
+			if got != *want {
+				t.Errorf("%q and %q allow %s %q, want %q", one.namespaces, one.cluster, id, got, *want)
+			}
 		}
 	}
 }
@@ -322,7 +343,7 @@ func TestGiven(t *testing.T) {
 		"type":                {&corev1.Secret{Type: "Opaque"}, v1alpha1.Registry{Host: "reg.example"}, pullplan.SourceMalformed},
 		"basic":               {&corev1.Secret{Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte("u"), "password": []byte("hidden")}}, v1alpha1.Registry{Host: "reg.example"}, ""},
 	} {
-		got := given(c.s, c.r)
+		got := given(c.s, pullplan.ID{Kind: kindCluster, Name: "p"}, c.r)
 		if got.Reason != c.want {
 			t.Errorf("%s: %s %s, want %q", name, got.Reason, got.Problem, c.want)
 		}

@@ -56,34 +56,72 @@ func TestRecent(t *testing.T) {
 	})
 }
 
-// TestFailures: twenty refused writes at once, then one in a second, in this
-// namespace alone.
-func TestFailures(t *testing.T) {
+// TestBudgets: twenty refused writes at once, then one in a second, sixty minted
+// tokens, then one in a minute; in this namespace alone.
+func TestBudgets(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFailures()
-		for i := range failureBurst {
-			if got := f.pause("ns"); got != 0 {
-				t.Fatalf("after %d it waits %s", i, got)
+	for _, one := range []struct {
+		budget func() *budget
+		burst  int
+		every  time.Duration
+	}{
+		{newFailures, 20, time.Second},
+		{func() *budget { return newMints(time.Now) }, 60, time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := one.budget()
+			for i := range one.burst {
+				if got := b.pause("ns"); got != 0 {
+					t.Fatalf("after %d it waits %s", i, got)
+				}
+				b.spend("ns")
 			}
-			f.add("ns")
+			if got := b.pause("ns"); got <= 0 || got > one.every {
+				t.Errorf("it waits %s", got)
+			}
+			if got := b.pause("other"); got != 0 {
+				t.Errorf("another namespace waits %s", got)
+			}
+			time.Sleep(one.every)
+			if got := b.pause("ns"); got != 0 {
+				t.Errorf("after %s it waits %s", one.every, got)
+			}
+			time.Sleep(time.Duration(one.burst) * one.every)
+			b.spend("other")
+			if len(b.of) != 1 {
+				t.Errorf("it remembers %d namespaces, want 1", len(b.of))
+			}
+		})
+	}
+}
+
+// TestLate: a status waits for verdicts for ten seconds, and is then written
+// once in ten; another spec waits anew.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	b, id := newBoard(), pullplan.ID{Kind: kindCluster, Name: "p"}
+	for _, one := range []struct {
+		generation int64
+		at         time.Duration
+		want       bool
+	}{
+		{1, 0, false},
+		{1, 9 * time.Second, false},
+		{1, 10 * time.Second, true},
+		{1, 11 * time.Second, false},
+		{1, 20 * time.Second, true},
+		{2, 31 * time.Second, false},
+		{2, 40 * time.Second, false},
+		{2, 41 * time.Second, true},
+	} {
+		if got := b.late(id, one.generation, noon.Add(one.at)); got != one.want {
+			t.Errorf("generation %d after %s: %v", one.generation, one.at, got)
 		}
-		if got := f.pause("ns"); got <= 0 || got > failureEvery {
-			t.Errorf("it waits %s", got)
-		}
-		if got := f.pause("other"); got != 0 {
-			t.Errorf("another namespace waits %s", got)
-		}
-		time.Sleep(failureEvery)
-		if got := f.pause("ns"); got != 0 {
-			t.Errorf("a second later it waits %s", got)
-		}
-		time.Sleep(failureBurst * failureEvery)
-		f.add("other")
-		if len(f.of) != 1 {
-			t.Errorf("it remembers %d namespaces, want 1", len(f.of))
-		}
-	})
+	}
+	b.whole(id)
+	if b.late(id, 2, noon.Add(time.Hour)) {
+		t.Error("it was whole in between")
+	}
 }
 
 // TestRepairs: five at once, then one in ten seconds; what was refused, and

@@ -118,6 +118,12 @@ func (k *keeper) ask(ctx context.Context, p policy, r v1alpha1.Registry, source 
 			return h, failure(source, err)
 		}
 	}
+	if p.whole == nil {
+		if wait := k.mints.pause(p.ID.Namespace); wait > 0 {
+			return h, refused(pullplan.CredentialPending, "many tokens were made for PullSecrets of %s of late: the next one in %s", p.ID.Namespace, wait.Round(time.Second))
+		}
+		k.mints.spend(p.ID.Namespace)
+	}
 	next, err := k.mint(ctx, c, p, r, h.token)
 	if err == nil {
 		next.source = fingerprint(source)
@@ -185,7 +191,7 @@ func failure(source *corev1.Secret, err error) error {
 // old the key is one of the hour, and the same holds for as long.
 func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha1.Registry, before string) (held, error) {
 	now, life := k.o.Now(), r.Fairlead.Lifetime.Duration
-	spec := v1.TokenSpec{Access: "readonly", Description: "pull secrets of " + p.ID.String(), Expires: life.String()}
+	spec := v1.TokenSpec{Access: "readonly", Description: described(p.ID), Expires: life.String()}
 	if len(r.Namespaces) > 0 {
 		spec.Reach = &v1.Reach{Namespaces: r.Namespaces}
 	}
@@ -216,6 +222,12 @@ func (k *keeper) mint(ctx context.Context, c *client.Client, p policy, r v1alpha
 		}
 	}
 	return held{}, refused(pullplan.RegistryRefused, "the tokens of all requests so far ended: it is tried again with others in an hour at most")
+}
+
+// described is what people read of a token; a registry takes 256 bytes.
+func described(id pullplan.ID) string {
+	text := "pull secrets of " + id.String()
+	return text[:min(len(text), 256)] // names are ASCII
 }
 
 // unfit says what is wrong with what a registry gave, "" if nothing: a server

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	reasonWriteFailed pullplan.Reason = "WriteFailed"
 )
 
+// reasonPending: some namespaces have no verdict yet.
+const reasonPending pullplan.Reason = "Pending"
+
 // view is a namespace as the caches have it, with what a write needs beside.
 type view struct {
 	pullplan.State
@@ -33,6 +37,9 @@ type view struct {
 	writers map[string]string
 	// waits says that a cache has not seen our last write yet.
 	waits bool
+	// policies are those of State, and refused those that need no credential.
+	policies []policy
+	refused  map[pullplan.ID]pullplan.Verdict
 }
 
 // version is what a write is against.
@@ -122,7 +129,8 @@ func (v view) secret(id pullplan.ID) *corev1.Secret {
 	return s
 }
 
-// look gathers a namespace from the caches.
+// look gathers a namespace from the caches. Credentials are looked up for
+// policies that may use them alone: tenants make any number of others.
 func (k *keeper) look(ctx context.Context, name string) (view, error) {
 	v := view{
 		State:       pullplan.State{Now: k.o.Now(), Permitted: k.o.SecretNames},
@@ -136,25 +144,34 @@ func (k *keeper) look(ctx context.Context, name string) (view, error) {
 	if v.Namespace.Terminating {
 		return v, nil
 	}
-	policies, err := k.policies(ctx, name)
-	if err != nil {
+	if err := errors.Join(k.lookPolicies(ctx, &v), k.lookSecrets(ctx, &v), k.lookAccounts(ctx, &v)); err != nil {
 		return v, err
 	}
-	for _, p := range policies {
-		if p.object.GetDeletionTimestamp() != nil {
+	v.refused = pullplan.Refused(v.State)
+	for i, p := range v.policies {
+		if _, is := v.refused[p.ID]; is {
 			continue
 		}
-		one, err := k.full(ctx, p)
-		if err != nil {
+		var err error
+		if v.Policies[i].Registries, err = k.registries(ctx, p); err != nil {
 			return v, err
 		}
-		v.Policies = append(v.Policies, one)
-		v.generations[p.ID] = p.object.GetGeneration()
 	}
-	if err := k.lookSecrets(ctx, &v); err != nil {
-		return v, err
+	return v, nil
+}
+
+func (k *keeper) lookPolicies(ctx context.Context, v *view) error {
+	policies, err := k.policies(ctx, v.Namespace.Name)
+	if err != nil {
+		return err
 	}
-	return v, k.lookAccounts(ctx, &v)
+	for _, p := range policies {
+		if p.object.GetDeletionTimestamp() == nil {
+			v.policies, v.Policies = append(v.policies, p), append(v.Policies, p.plain())
+			v.generations[p.ID] = p.object.GetGeneration()
+		}
+	}
+	return nil
 }
 
 func (k *keeper) lookSecrets(ctx context.Context, v *view) error {
@@ -182,7 +199,7 @@ func (k *keeper) lookSecrets(ctx context.Context, v *view) error {
 
 func (k *keeper) lookAccounts(ctx context.Context, v *view) error {
 	var all corev1.ServiceAccountList
-	if err := k.client.List(ctx, &all, client.InNamespace(v.Namespace.Name)); err != nil {
+	if err := k.client.List(ctx, &all, client.InNamespace(v.Namespace.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	for i := range all.Items {

@@ -313,8 +313,9 @@ func (k *keeper) tellPod(pod *corev1.Pod, why pullplan.Early, what string) {
 	if told {
 		return
 	}
-	k.events.Eventf(pod, nil, corev1.EventTypeWarning, reasonCameLater, "Pull",
-		"The pod was made before its service account %s named the secret %s (%s), and a pod's list never changes: %s", pod.Spec.ServiceAccountName, why.Secret, why.Policy, what)
+	// What to do comes first if names are so long that the end is cut.
+	note := fmt.Sprintf("The pod was made before its service account named the secret of %s, and a pod's list never changes: %s. The account is %s, the secret %s.", why.Policy, what, pod.Spec.ServiceAccountName, why.Secret)
+	k.events.Eventf(pod, nil, corev1.EventTypeWarning, reasonCameLater, "Pull", "%s", strings.ToValidUTF8(note[:min(len(note), 1000)], ""))
 }
 
 // roundOf gives what was done to an owner's pods; it begins with those that

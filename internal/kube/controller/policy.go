@@ -48,14 +48,16 @@ func (k *keeper) policy(ctx context.Context, id pullplan.ID) (policy, error) {
 	return ownPolicy(&o), err
 }
 
-// policies that concern a namespace; all of the cluster for "".
+// policies that concern a namespace; all of the cluster for "". Their objects are
+// the cache's own: whoever has "edit" somewhere makes as many as he likes, so
+// that they are not copied, and not to be written to.
 func (k *keeper) policies(ctx context.Context, namespace string) ([]policy, error) {
 	var all v1alpha1.ClusterPullSecretList
 	var own v1alpha1.PullSecretList
-	if err := k.client.List(ctx, &all); err != nil {
+	if err := k.client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
-	if err := k.client.List(ctx, &own, client.InNamespace(namespace)); err != nil {
+	if err := k.client.List(ctx, &own, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	var out []policy

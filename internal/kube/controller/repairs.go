@@ -86,46 +86,54 @@ func (r *repairs) forget() {
 	r.full = max(2*len(r.of), 64)
 }
 
-// failures are the writes that the API server refused, or that came too late:
-// whoever makes them fail, by the namespace's own events, must not spend what
-// all namespaces share.
-type failures struct {
-	mu sync.Mutex
-	of map[string]*rate.Limiter // by namespace
+// budget is what namespaces may spend of what all share: burst at once, then one
+// in every.
+type budget struct {
+	every time.Duration
+	burst int
+	now   func() time.Time
+	mu    sync.Mutex
+	of    map[string]*rate.Limiter // by namespace
 }
 
-const (
-	failureBurst = 20
-	failureEvery = time.Second
-)
+// newFailures are the writes that the API server refused, or that came too late:
+// whoever makes them fail does so by the namespace's own events.
+func newFailures() *budget {
+	return &budget{every: time.Second, burst: 20, now: time.Now, of: map[string]*rate.Limiter{}}
+}
 
-func newFailures() *failures { return &failures{of: map[string]*rate.Limiter{}} }
+// newMints are the tokens that are minted for PullSecrets: whoever may make these
+// may make them anew again and again, and each token stays good until it expires.
+func newMints(now func() time.Time) *budget {
+	return &budget{every: time.Minute, burst: 60, now: now, of: map[string]*rate.Limiter{}}
+}
 
-func (f *failures) add(namespace string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.of[namespace] == nil {
-		maps.DeleteFunc(f.of, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= failureBurst })
-		f.of[namespace] = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
+func (b *budget) spend(namespace string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	if b.of[namespace] == nil {
+		maps.DeleteFunc(b.of, func(_ string, l *rate.Limiter) bool { return l.TokensAt(now) >= float64(b.burst) })
+		b.of[namespace] = rate.NewLimiter(rate.Every(b.every), b.burst)
 	}
-	f.of[namespace].Allow()
+	b.of[namespace].AllowN(now, 1)
 }
 
-// pause is how long a namespace must wait for its next write; 0 is not at all.
-func (f *failures) pause(namespace string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := f.of[namespace]
+// pause is how long a namespace must wait; 0 is not at all.
+func (b *budget) pause(namespace string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.of[namespace]
 	if l == nil {
 		return 0
 	}
-	return max(time.Duration((1-l.Tokens())*float64(failureEvery)), 0)
+	return max(time.Duration((1-l.TokensAt(b.now()))*float64(b.every)), 0)
 }
 
-func (f *failures) drop(namespace string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.of, namespace)
+func (b *budget) drop(namespace string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.of, namespace)
 }
 
 func (r *repairs) drop(namespace string) {

@@ -13,18 +13,23 @@ import (
 	"fairlead.dev/fairlead/keyring"
 )
 
-// namespacesAnnotation on a source names who may use it.
-const namespacesAnnotation = "fairlead.dev/namespaces"
+// Annotations of a source say who may use it: nobody without them.
+const (
+	// namespacesAnnotation names namespaces, or all by *: what chooses them may.
+	namespacesAnnotation = "fairlead.dev/namespaces"
+	// clusterAnnotation names ClusterPullSecrets, which may in all namespaces
+	// that they choose; a tenant's PullSecret may not.
+	clusterAnnotation = "fairlead.dev/cluster-pull-secrets"
+)
 
-// full is the policy with the credentials that there are now.
-func (k *keeper) full(ctx context.Context, p policy) (pullplan.Policy, error) {
-	out := p.plain()
+// registries of a policy with the credentials that there are now.
+func (k *keeper) registries(ctx context.Context, p policy) (out []pullplan.Registry, err error) {
 	for _, r := range p.spec.Registries {
 		c, err := k.credential(ctx, p.ID, r)
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		out.Registries = append(out.Registries, pullplan.Registry{Host: r.Host, Namespaces: r.Namespaces, Credential: c})
+		out = append(out, pullplan.Registry{Host: r.Host, Namespaces: r.Namespaces, Credential: c})
 	}
 	return out, nil
 }
@@ -44,10 +49,10 @@ func (k *keeper) credential(ctx context.Context, id pullplan.ID, r v1alpha1.Regi
 	case problem.Reason != "":
 		return problem, nil
 	case r.Fairlead == nil:
-		return given(source, r), nil
+		return given(source, id, r), nil
 	}
 	c := pullplan.Credential{
-		Allows: allows(source), Keep: true,
+		Allows: allows(source, id), Keep: true,
 		Reason: pullplan.CredentialPending, Problem: "no token was minted yet: look at the condition CredentialsReady",
 	}
 	held, is, err := k.held(ctx, id, r)
@@ -77,7 +82,7 @@ func (k *keeper) source(ctx context.Context, id pullplan.ID, name string) (*core
 	}
 	where := "the namespace " + k.o.Cluster.Namespace
 	switch {
-	case id.Namespace != "" && (err != nil || !allows(&s)(id.Namespace)):
+	case id.Namespace != "" && (err != nil || !allows(&s, id)(id.Namespace)):
 		return nil, pullplan.Credential{
 			Keep:    err != nil,
 			Reason:  pullplan.SourceNotAllowed,
@@ -85,27 +90,37 @@ func (k *keeper) source(ctx context.Context, id pullplan.ID, name string) (*core
 		}, nil
 	case err != nil:
 		return nil, pullplan.Credential{Keep: true, Reason: pullplan.SourceMissing, Problem: where + " has no Secret " + name}, nil
-	case strings.Trim(s.Annotations[namespacesAnnotation], " ,") == "":
+	case len(named(&s, namespacesAnnotation)) == 0 && !named(&s, clusterAnnotation)[id.Name]:
 		return nil, pullplan.Credential{
-			Reason:  pullplan.SourceNotAllowed,
-			Problem: "the annotation " + namespacesAnnotation + " of the Secret " + name + " names no namespace: write them, separated by commas, or *",
+			Reason: pullplan.SourceNotAllowed,
+			Problem: "the Secret " + name + " is not for this policy: write " + id.Name + " into its annotation " + clusterAnnotation +
+				", or namespaces into " + namespacesAnnotation + ", separated by commas",
 		}, nil
 	}
 	return &s, pullplan.Credential{}, nil
 }
 
-// allows reads who may use a source: names separated by commas, or *.
-func allows(s *corev1.Secret) func(string) bool {
+// allows says in which namespaces a policy may use a source.
+func allows(s *corev1.Secret, id pullplan.ID) func(string) bool {
+	names := named(s, namespacesAnnotation)
+	all := names["*"] || id.Namespace == "" && named(s, clusterAnnotation)[id.Name]
+	return func(ns string) bool { return ns != "" && (all || names[ns]) }
+}
+
+// named reads names that an annotation has, separated by commas.
+func named(s *corev1.Secret, annotation string) map[string]bool {
 	names := map[string]bool{}
-	for n := range strings.SplitSeq(s.Annotations[namespacesAnnotation], ",") {
-		names[strings.TrimSpace(n)] = true
+	for n := range strings.SplitSeq(s.Annotations[annotation], ",") {
+		if n = strings.TrimSpace(n); n != "" {
+			names[n] = true
+		}
 	}
-	return func(ns string) bool { return ns != "" && (names["*"] || names[ns]) }
+	return names
 }
 
 // given is the credential for a registry in a Secret that a person made.
-func given(s *corev1.Secret, r v1alpha1.Registry) pullplan.Credential {
-	c := pullplan.Credential{Allows: allows(s)}
+func given(s *corev1.Secret, id pullplan.ID, r v1alpha1.Registry) pullplan.Credential {
+	c := pullplan.Credential{Allows: allows(s, id)}
 	var wrong string
 	switch s.Type {
 	case corev1.SecretTypeBasicAuth:

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -37,19 +38,28 @@ func (k *keeper) reconcilePolicy(ctx context.Context, id pullplan.ID) (reconcile
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	registries, next, failure := k.credentials(ctx, p)
+	refusal, err := k.refusal(ctx, p)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	registries, next, failure := k.credentials(ctx, p, refusal)
 	status := v1alpha1.PullSecretStatus{
 		ObservedGeneration: p.object.GetGeneration(), Registries: registries, Conditions: slices.Clone(p.status.Conditions),
 	}
 	status.TooEarly = k.early.of(id)
 	setCredentials(&status, failure)
 	credentialProblem.WithLabelValues(id.String()).Set(gauge(failure != nil))
-	whole, err := k.count(ctx, p, &status)
+	missing, err := k.count(ctx, p, &status)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if !whole {
+	switch {
+	case missing == 0:
+		k.board.whole(id)
+	case !k.board.late(id, status.ObservedGeneration, time.Now()):
 		return reconcile.Result{RequeueAfter: statusPause}, nil
+	default:
+		next = sooner(next, statusPause)
 	}
 	err = k.writeStatus(ctx, p, status)
 	if stale(err) {
@@ -65,21 +75,21 @@ func gauge(is bool) float64 {
 	return 0
 }
 
-// credentials of all registries, renewed if due; next is when to look again.
-func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
+// credentials of all registries, renewed if due, unless they are not to be asked
+// for; next is when to look again.
+func (k *keeper) credentials(ctx context.Context, p policy, refusal error) (out []v1alpha1.RegistryStatus, next time.Duration, failure error) {
 	used, tokens := map[string]bool{}, map[string]held{}
 	var errs []error
-	permitted := slices.Contains(k.o.SecretNames, p.spec.SecretName)
-	if !permitted {
-		errs = append(errs, &sourceError{pullplan.NameNotPermitted, "no credential is asked for: no secret of the name " + p.spec.SecretName + " may be written"})
+	if refusal != nil {
+		errs, next = append(errs, refusal), lookAgain
 	}
 	for _, r := range p.spec.Registries {
 		one := v1alpha1.RegistryStatus{Host: r.Host}
-		var err error
-		if !permitted {
+		if refusal != nil {
 			out = append(out, one)
 			continue
 		}
+		var err error
 		if r.Fairlead != nil {
 			used[stateName(p.ID, r)] = true
 			var h held
@@ -94,7 +104,7 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 			err = k.sourceProblem(ctx, p, r)
 		}
 		if err != nil {
-			one.Problem = err.Error()
+			one.Problem, one.Reason = err.Error(), string(reasonOf(err))
 			errs = append(errs, fmt.Errorf("%s: %w", r.Host, err))
 		}
 		out = append(out, one)
@@ -105,6 +115,22 @@ func (k *keeper) credentials(ctx context.Context, p policy) (out []v1alpha1.Regi
 		next = sooner(next, firstPause)
 	}
 	return out, next, errors.Join(errs...)
+}
+
+// refusal is why no credential is asked for: a PullSecret that has no secret to
+// put it into, which anybody makes who may edit the namespace, makes no token.
+func (k *keeper) refusal(ctx context.Context, p policy) (refusal, err error) {
+	if !slices.Contains(k.o.SecretNames, p.spec.SecretName) {
+		return refused(pullplan.NameNotPermitted, "no credential is asked for: no secret of the name %s may be written", p.spec.SecretName), nil
+	}
+	if p.whole != nil {
+		return nil, nil
+	}
+	v, err := k.look(ctx, p.ID.Namespace)
+	if why, is := v.refused[p.ID]; is {
+		return refused(why.Reason, "no credential is asked for: %s", why.Message), nil
+	}
+	return nil, err
 }
 
 // place tells accounts of one registry apart.
@@ -127,27 +153,32 @@ func (k *keeper) sourceProblem(ctx context.Context, p policy, r v1alpha1.Registr
 func setCredentials(s *v1alpha1.PullSecretStatus, failure error) {
 	c := metav1.Condition{Type: conditionCredentials, Status: metav1.ConditionTrue, Reason: string(pullplan.Ready), Message: "all credentials are there", ObservedGeneration: s.ObservedGeneration}
 	if failure != nil {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reasonWriteFailed), clip(strings.ReplaceAll(failure.Error(), "\n", "; "))
-		var why *sourceError
-		if errors.As(failure, &why) {
-			c.Reason = string(why.reason)
-		}
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(reasonOf(failure)), clip(strings.ReplaceAll(failure.Error(), "\n", "; "))
 	}
 	meta.SetStatusCondition(&s.Conditions, c)
 }
 
-// count sums up the board. It is false while a namespace has no verdict yet.
-func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStatus) (bool, error) {
+// reasonOf an error about a credential.
+func reasonOf(err error) pullplan.Reason {
+	var why *sourceError
+	if errors.As(err, &why) {
+		return why.reason
+	}
+	return reasonWriteFailed
+}
+
+// count sums up the board; missing are namespaces without a verdict yet.
+func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStatus) (missing int32, err error) {
 	plain := p.plain()
 	ready := metav1.Condition{Type: conditionReady, Status: metav1.ConditionTrue, Reason: string(pullplan.Ready), ObservedGeneration: s.ObservedGeneration}
 	if plain.Unreadable != "" {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(pullplan.BadSelector), plain.Unreadable+": what was made stays as it is"
 		meta.SetStatusCondition(&s.Conditions, ready)
-		return true, nil
+		return 0, nil
 	}
 	var all corev1.NamespaceList
-	if err := k.client.List(ctx, &all); err != nil {
-		return false, err
+	if err := k.client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, err
 	}
 	var first string
 	for i := range all.Items {
@@ -155,11 +186,12 @@ func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStat
 		if !plain.Chooses(ns) {
 			continue
 		}
+		s.Namespaces++
 		n, is := k.board.of(p.ID, ns.Name, s.ObservedGeneration)
 		if !is {
-			return false, nil
+			missing++
+			continue
 		}
-		s.Namespaces++
 		if n.reason == pullplan.Ready {
 			s.Ready++
 			continue
@@ -174,13 +206,15 @@ func (k *keeper) count(ctx context.Context, p policy, s *v1alpha1.PullSecretStat
 		ready.Message += fmt.Sprintf("; %d other namespaces are failing", s.Failing-1)
 	}
 	switch {
+	case missing > 0 && s.Failing == 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(reasonPending), fmt.Sprintf("%d namespaces are yet to be looked at", missing)
 	case s.Namespaces == 0:
 		ready.Message = "no namespace is chosen"
 	case s.Failing == 0:
 		ready.Message = fmt.Sprintf("all is as it should be in %d namespaces", s.Namespaces)
 	}
 	meta.SetStatusCondition(&s.Conditions, ready)
-	return true, nil
+	return missing, nil
 }
 
 // writeStatus writes what differs, and tells of a change in an event.

@@ -115,9 +115,10 @@ func (k *keeper) secretEvents() handler.TypedEventHandler[*corev1.Secret, string
 	}
 }
 
-// accountEvents asks for the namespace of an account that changed before all
-// that need no haste: its first pods may come next, and among namespaces that
-// are made by the hundred, or in a rotation, it would wait for seconds.
+// accountEvents asks for the namespace of an account that is new before all that
+// need no haste: its first pods may come next, and among namespaces that are
+// made by the hundred, or in a rotation, it would wait for seconds. One that is
+// changed again and again has no such claim.
 func (k *keeper) accountEvents() handler.TypedEventHandler[*corev1.ServiceAccount, string] {
 	type queue = workqueue.TypedRateLimitingInterface[string]
 	next := 1
@@ -137,7 +138,7 @@ func (k *keeper) accountEvents() handler.TypedEventHandler[*corev1.ServiceAccoun
 			urgent(e.Object, q)
 		},
 		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.ServiceAccount], q queue) {
-			urgent(e.ObjectNew, q)
+			q.Add(e.ObjectNew.Namespace)
 		},
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.ServiceAccount], q queue) {
 			k.recent.drop("account", e.Object.Namespace, e.Object.Name)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -183,9 +182,7 @@ func (h *hook) add(ctx context.Context, namespace string, p pullplan.Pod) ([]str
 	if err != nil {
 		return nil, err
 	}
-	if err := h.k.hopeless(ctx, &v); err != nil {
-		return nil, err
-	}
+	hopeless(&v)
 	return pullplan.ForPod(v.State, p), nil
 }
 
@@ -208,27 +205,22 @@ func (h *hook) seen(ctx context.Context, namespace, account string) (view, error
 }
 
 // hopeless takes the hope from tokens that were asked for and refused: no pod
-// is to name a secret that never comes.
-func (k *keeper) hopeless(ctx context.Context, v *view) error {
-	policies, err := k.policies(ctx, v.Namespace.Name)
-	if err != nil {
-		return err
-	}
-	for _, p := range policies {
-		c := meta.FindStatusCondition(p.status.Conditions, conditionCredentials)
-		if c == nil || c.ObservedGeneration != p.object.GetGeneration() || c.Reason == string(pullplan.Ready) {
+// is to name a secret that never comes. A registry that cannot be reached is
+// asked again.
+func hopeless(v *view) {
+	for i, p := range v.policies {
+		if p.status.ObservedGeneration != p.object.GetGeneration() {
 			continue
 		}
-		for i := range v.Policies {
-			if v.Policies[i].ID != p.ID {
+		for j := range v.Policies[i].Registries {
+			c := &v.Policies[i].Registries[j].Credential
+			if c.Reason != pullplan.CredentialPending || j >= len(p.status.Registries) {
 				continue
 			}
-			for j := range v.Policies[i].Registries {
-				if r := &v.Policies[i].Registries[j].Credential; r.Reason == pullplan.CredentialPending {
-					r.Reason = pullplan.Reason(c.Reason)
-				}
+			switch why := pullplan.Reason(p.status.Registries[j].Reason); why {
+			case pullplan.RegistryRefused, pullplan.SourceMalformed:
+				c.Reason = why
 			}
 		}
 	}
-	return nil
 }

@@ -8,15 +8,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/certificate"
+	"fairlead.dev/fairlead/internal/pullplan"
 )
 
 // TestConnections: beyond a number connections are closed at once, and there is
@@ -78,6 +82,45 @@ func TestConnections(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, answer.Body)
 		_ = answer.Body.Close()
+	}
+}
+
+// TestHopeless: a pod is to name a secret whose token is still awaited, also if
+// its registry cannot be reached now, or another's refused; not one that was
+// refused, unless that was for another spec.
+func TestHopeless(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]struct {
+		observed int64
+		reasons  []pullplan.Reason
+		want     string
+	}{
+		"unknown":       {0, nil, "pull"},
+		"unreachable":   {7, []pullplan.Reason{pullplan.RegistryUnreachable, pullplan.RegistryUnreachable}, "pull"},
+		"not written":   {7, []pullplan.Reason{reasonWriteFailed, ""}, "pull"},
+		"one refused":   {7, []pullplan.Reason{pullplan.RegistryRefused, pullplan.CredentialPending}, "pull"},
+		"both refused":  {7, []pullplan.Reason{pullplan.RegistryRefused, pullplan.SourceMalformed}, ""},
+		"before a spec": {6, []pullplan.Reason{pullplan.RegistryRefused, pullplan.RegistryRefused}, "pull"},
+	} {
+		o := &v1alpha1.ClusterPullSecret{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 7}}
+		o.Spec.SecretName = "pull"
+		o.Status.ObservedGeneration = one.observed
+		for _, why := range one.reasons {
+			o.Status.Registries = append(o.Status.Registries, v1alpha1.RegistryStatus{Reason: string(why)})
+		}
+		p := clusterPolicy(o)
+		v := view{policies: []policy{p}, State: pullplan.State{
+			Now: noon, Permitted: []string{"pull"}, Namespace: pullplan.Namespace{Name: "ns"}, Policies: []pullplan.Policy{p.plain()},
+		}}
+		for _, host := range []string{"a.example", "b.example"} {
+			v.Policies[0].Registries = append(v.Policies[0].Registries, pullplan.Registry{Host: host, Credential: pullplan.Credential{
+				Reason: pullplan.CredentialPending, Keep: true, Allows: func(string) bool { return true },
+			}})
+		}
+		hopeless(&v)
+		if got := strings.Join(pullplan.ForPod(v.State, pullplan.Pod{Account: "default"}), ","); got != one.want {
+			t.Errorf("%s: a pod gets %q, want %q", name, got, one.want)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (k *keeper) do(ctx context.Context, v view, plan pullplan.Plan) outcome {
 				k.repairs.wrote(v.Namespace.Name, d)
 				continue
 			}
-			k.failures.add(v.Namespace.Name)
+			k.failures.spend(v.Namespace.Name)
 			if stale(err) {
 				o.err = err
 				return o

@@ -195,6 +195,76 @@ func TestTenant(t *testing.T) {
 	r.condition(p, "CredentialsReady", "Ready")
 	r.remove(p)
 	r.gone(ns, "")
+
+	// What a ClusterPullSecret may use is no namespace's, not even of one that it
+	// chooses, whatever the name of a PullSecret; nor is it another's.
+	all := "p-" + r.Name
+	s.source(r, "cluster", "")
+	r.Kubectl("annotate", "secret", "cluster", "fairlead.dev/cluster-pull-secrets="+all)
+	chosen := r.chosen(c)
+	other := r.policyOf("q-"+r.Name, s.entry(""), "excludeNamespaces: ["+chosen+"]")
+	r.condition(other, "CredentialsReady", "SourceNotAllowed")
+	r.condition(r.policyOf(all, s.entry("")), "CredentialsReady", "Ready")
+	r.has(chosen, s.key(), r.secret)
+	p = own(all, s.entry(""))
+	r.condition(p, "CredentialsReady", "SourceNotAllowed")
+	r.condition(p, "Ready", "SourceNotAllowed")
+	if n := len(s.tokens(t)); n != 1 {
+		t.Errorf("%d tokens were minted", n)
+	}
+}
+
+// TestTokensOfTenants: whoever may make PullSecrets makes tokens for those alone
+// that have a secret, and no more than sixty at once; the operator's policy gets
+// its own meanwhile.
+func TestTokensOfTenants(t *testing.T) {
+	c := harness.Cluster(t)
+	r := run(t, c)
+	s := fairlead(t)
+	s.source(r, "cluster", "*")
+	chosen, free := r.chosen(c), c.Namespace(t).Name
+	all := r.policy(s.entry(""))
+	r.condition(all, "Ready", "Ready")
+	own := func(ns, name string, hosts int) *v1alpha1.PullSecret {
+		var entries []string
+		for i := range hosts {
+			entries = append(entries, fmt.Sprintf("{host: %s-%d.example, fairlead: {tokenSecret: cluster}}", name, i))
+		}
+		r.apply("apiVersion: fairlead.dev/v1alpha1\nkind: PullSecret\nmetadata: {name: %s, namespace: %s}\nspec:\n  secretName: %s\n  registries: [%s]\n", name, ns, r.secret, strings.Join(entries, ", "))
+		return ownPolicy(ns, name)
+	}
+	for i := range 20 {
+		own(chosen, fmt.Sprint("loser-", i), 3)
+	}
+	for i := range 20 {
+		p := ownPolicy(chosen, fmt.Sprint("loser-", i))
+		r.condition(p, "CredentialsReady", "Conflict")
+		r.condition(p, "Ready", "Conflict")
+	}
+	if tokens, states := len(s.tokens(t)), len(r.states()); tokens != 1 || states != 1 {
+		t.Errorf("%d tokens were minted, and %d states remembered", tokens, states)
+	}
+	p := own(free, "first", 50)
+	r.has(free, "first-49.example", r.secret)
+	r.remove(p)
+	r.gone(free, "")
+	p = own(free, "second", 50)
+	if text := r.condition(p, "CredentialsReady", "CredentialPending"); !strings.Contains(text, "many tokens") {
+		t.Errorf("it says %q", text)
+	}
+	r.has(free, "second-9.example", r.secret) // what could be had
+	if n := len(s.tokens(t)); n != 61 {
+		t.Errorf("%d tokens were minted, want 61", n)
+	}
+	// Its name is as long as names may be.
+	more := r.policyOf(strings.Repeat("p", 253-len(r.Name))+r.Name, "{host: more.example, fairlead: {tokenSecret: cluster}}", "excludeNamespaces: ["+chosen+"]")
+	r.condition(more, "CredentialsReady", "Ready")
+	// The name is free again: its next owner gets a token.
+	for i := range 19 {
+		r.remove(ownPolicy(chosen, fmt.Sprint("loser-", i)))
+	}
+	r.remove(all)
+	r.has(chosen, "loser-19-2.example", r.secret)
 }
 
 // TestHeldPolicy: one that is deleted, but held by somebody's finalizer, counts

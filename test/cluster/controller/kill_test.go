@@ -88,7 +88,8 @@ func (l *life) steps() []step {
 
 // live goes through a life, and has the controller killed right after the API
 // server has write number at of it: what is there then is also what is there
-// right before the next one. It says in which step that was, and how many
+// right before the next one. If at is below zero it is killed right before it,
+// when a registry may have given what is to be written. It says in which step that was, and how many
 // writes there were.
 func (l *life) live(t *testing.T, at int) (killed string, writes int) {
 	t.Helper()
@@ -96,7 +97,7 @@ func (l *life) live(t *testing.T, at int) (killed string, writes int) {
 	before := len(l.proxy.writes(""))
 	l.start()
 	var done <-chan struct{}
-	if at > 0 {
+	if at != 0 {
 		done = l.proxy.plan(at, l.kill)
 	}
 	for _, step := range l.steps() {
@@ -130,13 +131,15 @@ func (l *life) live(t *testing.T, at int) (killed string, writes int) {
 	return killed, len(l.proxy.writes("")) - before
 }
 
-// TestKilled: wherever the controller is killed between two of its writes, the
-// next one brings about the same, and no token is minted twice.
+// TestKilled: wherever the controller is killed between two of its writes, or
+// between a mint and the write that remembers it, the next one brings about the
+// same, and no token is minted twice.
 func TestKilled(t *testing.T) {
 	c := harness.Cluster(t)
 	l := newLife(t, c)
 	_, all := l.live(t, 0)
-	for _, w := range l.proxy.writes("") {
+	lived := l.proxy.writes("")
+	for _, w := range lived {
 		t.Logf("%s %s %d", w.namespace, w.what, w.status)
 	}
 	if all < 12 {
@@ -146,6 +149,16 @@ func TestKilled(t *testing.T) {
 	for n := 1; n <= all; n++ {
 		killed, _ := l.live(t, n)
 		at[killed]++
+	}
+	mints := 0
+	for n, w := range lived {
+		if strings.HasPrefix(w.what, "PATCH secrets/fairlead-state-") {
+			l.live(t, -n-1)
+			mints++
+		}
+	}
+	if mints != 2 {
+		t.Errorf("of %v %d remember a token, want 2", lived, mints)
 	}
 	t.Logf("killed in the steps %v", at)
 	if at["made"] < 4 || at["renewed"] < 1 || at["immutable"] < 1 || at["gone"] < 2 {

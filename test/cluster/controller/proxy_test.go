@@ -48,11 +48,12 @@ type write struct {
 }
 
 // kill ends a process once the API server answered the write number at; the
-// process does not learn that it did.
+// process does not learn that it did. With first the write comes too late.
 type kill struct {
-	at   int
-	end  func()
-	done chan struct{} // closed once it was done
+	at    int
+	first bool
+	end   func()
+	done  chan struct{} // closed once it was done
 }
 
 func startProxy(t *testing.T, c *harness.Kubernetes) *proxy {
@@ -123,6 +124,11 @@ func (p *proxy) write(w http.ResponseWriter, r *http.Request, what write, pass h
 	if p.before != nil {
 		p.before(what)
 	}
+	if turn && k.first {
+		k.end()
+		close(k.done)
+		panic(http.ErrAbortHandler)
+	}
 	// It reaches the API server, whatever becomes of who sent it.
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -156,11 +162,12 @@ func (p *proxy) writes(text string) (out []write) {
 	return out
 }
 
-// plan a kill at the write that is number n from now on.
+// plan a kill after the write that is number n from now on, before it if n is
+// below zero.
 func (p *proxy) plan(n int, end func()) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kill = &kill{len(p.seen) + n, end, make(chan struct{})}
+	p.kill = &kill{len(p.seen) + max(n, -n), n < 0, end, make(chan struct{})}
 	return p.kill.done
 }
 

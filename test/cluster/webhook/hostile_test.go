@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,12 +74,42 @@ func TestOtherNames(t *testing.T) {
 	shown()
 }
 
+// crowd makes PullSecrets of 160 KB each, as an editor of a namespace may.
+func (s *site) crowd(namespace string, many int) {
+	s.t.Helper()
+	names := make([]string, 50)
+	for i := range names {
+		names[i] = fmt.Sprintf("namespace-%02d-with-a-name-that-is-fifty-bytes-in-length", i)
+	}
+	var registries []map[string]any
+	for i := range 50 {
+		registries = append(registries, map[string]any{"host": fmt.Sprintf("registry-%d.example", i), "namespaces": names, "secret": map[string]any{"name": "hub"}})
+	}
+	for i := range many {
+		body, err := json.Marshal(map[string]any{
+			"apiVersion": "fairlead.dev/v1alpha1", "kind": "PullSecret", "metadata": map[string]any{"name": fmt.Sprint("p-", i)},
+			"spec": map[string]any{"registries": registries},
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		path := "/apis/fairlead.dev/v1alpha1/namespaces/" + namespace + "/pullsecrets"
+		if err := s.api.RESTClient().Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(body).Do(context.Background()).Error(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 // TestFlood: somebody who reaches the port sends large bodies over many
-// connections, and asks for accounts that are not there: the controller stays
-// within its memory, and answers the API server afterwards.
+// connections, and asks for accounts that are not there, in a namespace full of
+// PullSecrets: the controller stays within its memory, answers others
+// meanwhile, and the API server afterwards.
 func TestFlood(t *testing.T) {
 	s := newSite(t, harness.Cluster(t))
 	ns, _, r := s.works("flood")
+	other := s.space("other")
+	s.called(other)
+	s.crowd(ns, 100)
 	body := []byte(fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","resource":{"version":"v1","resource":"pods"},"operation":"CREATE","namespace":%q,"object":{"metadata":{"annotations":{"a":%q}},"spec":{"serviceAccountName":"bogus"}}}}`,
 		ns, strings.Repeat("x", 4<<20-1000)))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -119,5 +150,10 @@ func TestFlood(t *testing.T) {
 	if codes[http.StatusServiceUnavailable] == 0 {
 		t.Errorf("the answers are %v, want some of 503", codes)
 	}
+	start := time.Now()
 	s.called(ns)
+	s.called(other)
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("the next pods took %s", d)
+	}
 }
