@@ -59,11 +59,14 @@ func TestChartsFollow(t *testing.T) {
 	}
 }
 
-// names that are values in the chart, as they stand in the files.
+// names that are values in the chart, as they stand in the files. In YAML they
+// are quoted, since 123 and on are names as well; inside of texts they need not.
 var names = strings.NewReplacer(
+	"namespace: fairlead-system", "namespace: {{ .Release.Namespace | quote }}",
+	"[kube-system, fairlead-system]", "[kube-system, {{ .Release.Namespace | quote }}]",
 	"fairlead-system", "{{ .Release.Namespace }}",
 	"['fairlead-pull']", `['{{ join "', '" .Values.secretNames }}']`,
-	"[fairlead-pull]", `[{{ join ", " .Values.secretNames }}]`,
+	"[fairlead-pull]", "{{ toJson .Values.secretNames }}",
 )
 
 // template makes a chart's template of a file of controller/; on is the value

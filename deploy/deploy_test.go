@@ -57,6 +57,12 @@ func TestObjects(t *testing.T) {
 	if last := all[len(all)-1]; last != "Deployment "+deploy.Controller {
 		t.Errorf("the last is %s", last)
 	}
+	// Nobody has the right to change the webhook's configuration before there is
+	// the rule of what may change.
+	rule, right := slices.Index(all, "ValidatingAdmissionPolicyBinding fairlead-controller-webhook"), slices.Index(all, "ClusterRoleBinding fairlead-controller-webhook")
+	if rule < 0 || right < rule {
+		t.Errorf("the rule about the webhook is object %d, the right %d", rule, right)
+	}
 	bare := kinds(deploy.Options{})
 	for _, optional := range []string{"MutatingWebhookConfiguration fairlead-pull-secrets", "ClusterRole fairlead-controller-recreate"} {
 		if !slices.Contains(all, optional) || slices.Contains(bare, optional) {

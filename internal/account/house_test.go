@@ -372,4 +372,10 @@ func TestClusterToken(t *testing.T) {
 	if h.Alive(puller) {
 		t.Error("the revoked token is alive")
 	}
+	// A request that was let in before the end, and held open, makes none after it.
+	if _, err := h.RevokeToken(t.Context(), admin, prod.TokenID); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, err = h.AddToken(t.Context(), prod, account.TokenSpec{All: true})
+	wantCode(t, "with a token that ended meanwhile", err, oci.CodeUnauthorized)
 }

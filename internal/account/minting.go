@@ -77,6 +77,9 @@ func (r *Registrar) AddToken(ctx context.Context, p access.Principal, s TokenSpe
 	}
 	asked := t
 	t, added, err = r.o.Store.AddToken(ctx, t, s.RequestKey, line)
+	if errors.Is(err, ErrEnded) {
+		return Token{}, "", false, oci.Errorf(oci.CodeUnauthorized, "the token %s ended while the request was under way", p.Name)
+	}
 	if err != nil {
 		return t, "", false, err
 	}

@@ -104,6 +104,8 @@ var (
 	ErrStale = errors.New("it was changed meanwhile")
 	// ErrNotEmpty: an account that still has namespaces.
 	ErrNotEmpty = errors.New("it is not empty")
+	// ErrEnded: the token that asks ended meanwhile.
+	ErrEnded = errors.New("the token that asks ended meanwhile")
 	// ErrProtected: an immutable tag would go.
 	ErrProtected = errors.New("immutable tags would go")
 )
@@ -174,7 +176,9 @@ type TokenFilter struct {
 // Tokens in a Store.
 type Tokens interface {
 	// AddToken makes one. With a request key that the account used before, the
-	// token made then is returned, and added is false.
+	// token made then is returned, and added is false. Error: ErrEnded if
+	// line.TokenID is a token of the account that is not good any more: once
+	// one is revoked, nothing comes of it, whenever its request began.
 	AddToken(ctx context.Context, t Token, requestKey string, line audit.Line) (_ Token, added bool, err error)
 	// Token by id. Error: ErrNotFound. accountID 0 is any owner.
 	Token(ctx context.Context, accountID int64, id string) (Token, error)

@@ -63,7 +63,8 @@ type Options struct {
 }
 
 // Renew gives what is to be kept from now on, and what is new about it, for
-// people; nothing is new if nothing was due. What cannot be read is made anew.
+// people; nothing is new if nothing was due. What cannot be read, or is not
+// valid yet, is made anew.
 func Renew(k Kept, o Options) (_ Kept, news []string, err error) {
 	authority, problem := k.Authority.parse(o.Now)
 	if problem != nil {
@@ -153,6 +154,8 @@ func (p Pair) parse(now time.Time) (signer, error) {
 		return signer{}, errors.New("its key was another's")
 	case !cert.NotAfter.After(now):
 		return signer{}, errors.New("it ended")
+	case cert.NotBefore.After(now): // made by a clock that was ahead
+		return signer{}, errors.New("it was not valid yet")
 	}
 	return signer{cert, key}, nil
 }

@@ -132,6 +132,42 @@ func TestUntrusted(t *testing.T) {
 	}
 }
 
+// TestClockAhead: what somebody made whose clock was ahead, and which no client
+// takes yet, is made anew by whoever looks next, and no more than that.
+func TestClockAhead(t *testing.T) {
+	ahead := start.Add(72 * time.Hour)
+	good, _ := renew(t, Kept{}, start, true)
+	future, _ := renew(t, Kept{}, ahead, true)
+	if trusts(future.Bundle(), future, names[0], start) == nil {
+		t.Fatal("it is good already")
+	}
+	k, news := renew(t, future, start, true)
+	if err := trusts(k.Bundle(), k, names[0], start); err != nil {
+		t.Errorf("%q: %v", news, err)
+	}
+
+	served := good
+	served.Server = Pair{}
+	served, _ = renew(t, served, ahead, true)
+	k, news = renew(t, served, start, true)
+	if err := trusts(good.Bundle(), k, names[0], start); err != nil || len(news) != 1 || !strings.Contains(news[0], "not valid yet") {
+		t.Errorf("%q: %v", news, err)
+	}
+
+	next := good
+	next.Next = future.Authority
+	k, _ = renew(t, next, start, true)
+	if !bytes.Equal(k.Authority.Cert, good.Authority.Cert) || bytes.Equal(k.Next.Cert, future.Authority.Cert) {
+		t.Error("an authority that is not valid yet signs, or is next")
+	}
+
+	// An hour is what clocks may differ by.
+	little, _ := renew(t, Kept{}, start.Add(59*time.Minute), true)
+	if again, news := renew(t, little, start, true); !equal(again, little) {
+		t.Errorf("%q: it was good", news)
+	}
+}
+
 // TestSpoilt: what somebody spoilt is made anew, and no more than that.
 func TestSpoilt(t *testing.T) {
 	good, _ := renew(t, Kept{}, start, true)

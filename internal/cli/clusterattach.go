@@ -20,22 +20,6 @@ import (
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
-// What attach marks its secrets with.
-const (
-	clusterLabel = "fairlead.dev/cluster"
-	// uidMark is the cluster's UID: a secret that was copied into another
-	// cluster is none of attach there.
-	uidMark = "fairlead.dev/cluster-uid"
-	// registriesMark are the registries' URLs, with spaces between them.
-	registriesMark = "fairlead.dev/registries"
-	// accountsMark are the accounts that own the tokens, in the same order.
-	accountsMark = "fairlead.dev/accounts"
-	// listMark names the service account whose list attach put the name into.
-	listMark = "fairlead.dev/serviceaccount"
-
-	defaultName = "default" // of the namespace and of the service account
-)
-
 func newCluster(e env) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "cluster",
@@ -258,7 +242,7 @@ func (x *attachment) free(ctx context.Context, e env) error {
 	if err := x.uncontrolled(ctx); err != nil {
 		return err
 	}
-	if _, err := x.marked(ctx); err != nil && !errors.Is(err, &kube.Forbidden{}) { // the places are seen in any case
+	if _, err := x.marked(ctx, e); err != nil && !errors.Is(err, &kube.Forbidden{}) { // the places are seen in any case
 		return err
 	}
 	var dropped []string
@@ -274,12 +258,15 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		case s.Labels[clusterLabel] != x.name:
 			return second("the secret "+s.ID(), s.Labels[clusterLabel])
 		}
+		if !trusted(s) {
+			continue
+		}
 		if s.Annotations[uidMark] == x.uid {
 			if err := x.learn(s); err != nil {
 				return err
 			}
 		}
-		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
+		for _, u := range registriesOf(s) {
 			if !slices.ContainsFunc(x.registries, func(r *clusterRegistry) bool { return r.url.String() == u }) && !slices.Contains(dropped, u) {
 				dropped = append(dropped, u)
 				fmt.Fprintf(e.stderr, "warning: %s goes out of the secret, and its token stays. Next: fairlead cluster detach %s --registry-only --registry %s\n", shown(u), x.name, shown(u))
@@ -287,35 +274,6 @@ func (x *attachment) free(ctx context.Context, e env) error {
 		}
 	}
 	return nil
-}
-
-// marked gives the secrets that attach made in this cluster, and learns which
-// registries the cluster knows. One of another name is refused.
-func (x *attachment) marked(ctx context.Context) ([]pullsecret.Secret, error) {
-	var out []pullsecret.Secret
-	for s, err := range x.k.Labelled(ctx, clusterLabel) {
-		switch {
-		case err != nil && s.Namespace == "":
-			return nil, err
-		case err != nil, s.Annotations[uidMark] != x.uid:
-			continue
-		case s.Labels[clusterLabel] != x.name:
-			return nil, second("the secret "+s.ID(), s.Labels[clusterLabel])
-		case x.bare && isSource(s):
-			return nil, controlled(x.name)
-		}
-		if err := x.learn(s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-// learn which registries the cluster knows.
-func (x *attachment) learn(s pullsecret.Secret) error {
-	x.known = append(x.known, strings.Fields(s.Annotations[registriesMark])...)
-	return x.registries.own(s)
 }
 
 // second refuses a second name for a cluster. what carries the first.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "fairlead.dev/fairlead/api/v1"
 	"fairlead.dev/fairlead/deploy"
 	"fairlead.dev/fairlead/internal/kube"
 	"fairlead.dev/fairlead/internal/pullsecret"
@@ -82,6 +84,9 @@ type detachment struct {
 	// sources are the secrets with the tokens that the controller has; none
 	// where there is no controller.
 	sources []pullsecret.Secret
+	// claims are secrets in others' namespaces that are marked as attach's:
+	// whoever may write there may mark one.
+	claims []pullsecret.Secret
 	// installed says that something is there of the controller and what belongs
 	// to it.
 	installed bool
@@ -89,6 +94,8 @@ type detachment struct {
 	unread map[string]error
 	// kept are others' policies, and so the kinds.
 	kept []string
+	// others says that somebody else's controller runs beside.
+	others bool
 	// revoked says that a token of the cluster was.
 	revoked  bool
 	patience time.Duration
@@ -113,8 +120,7 @@ func (d *detachFlags) run(ctx context.Context, e env, name string) error {
 			urls = x.urls()
 		}
 		if len(urls) == 0 {
-			return usagef("fairlead cluster detach "+name+" --registry URL, for each",
-				"the cluster is attached as %s, and the secrets that say to which registries are gone: name them with --registry", name)
+			return x.untold()
 		}
 	}
 	logins, err := loginsFor(e, urls, d.cmd.CommandPath()+" --help")
@@ -124,11 +130,19 @@ func (d *detachFlags) run(ctx context.Context, e env, name string) error {
 	if err := x.whole(logins); err != nil {
 		return err
 	}
+	if !d.far {
+		if x.claim(e, logins); len(x.secrets) == 0 && !x.installed {
+			return x.absent()
+		}
+	}
 	if x.registries, err = openRegistries(ctx, logins, d.account); err != nil {
 		return err
 	}
 	defer x.registries.close()
 	for _, s := range slices.Concat(x.secrets, x.sources) {
+		if !trusted(s) {
+			continue
+		}
 		if err := x.registries.own(s); err != nil {
 			return err
 		}
@@ -175,28 +189,64 @@ func (x *detachment) find(ctx context.Context, e env) error {
 			fmt.Fprintf(e.stderr, "The secret %s stays: attach did not make it in this cluster.\n", s.ID())
 		case isSource(s):
 			x.sources = append(x.sources, s)
-		default:
+		case trusted(s):
 			x.secrets = append(x.secrets, s)
+		default:
+			x.claims = append(x.claims, s)
 		}
 	}
 	if x.installed, err = x.carries(ctx); err != nil {
 		return err
 	}
-	if len(x.secrets) == 0 && !x.installed {
-		if len(x.unread) > 0 { // it may be there
-			return x.blind(&failures{}).error(len(x.unread))
-		}
-		return &codedError{&hintError{
-			fmt.Errorf("the cluster at %s is not attached as %s", x.k.Server(), x.name),
-			fmt.Sprintf("choose the cluster with --context; to revoke the tokens of a lost one: fairlead cluster detach %s --registry-only --registry URL", x.name),
-		}, exitNotFound}
-	}
-	// kube-system's is the last: see do.
-	i := slices.IndexFunc(x.secrets, func(s pullsecret.Secret) bool { return s.Namespace == kube.SystemNamespace })
-	if i >= 0 {
-		x.secrets = append(slices.Delete(slices.Clone(x.secrets), i, i+1), x.secrets[i])
+	if len(x.secrets) == 0 && len(x.claims) == 0 && !x.installed {
+		return x.absent()
 	}
 	return nil
+}
+
+// absent says that there is nothing of attach, as far as it is seen.
+func (x *detachment) absent() error {
+	if len(x.unread) > 0 { // it may be there
+		return x.blind(&failures{}).error(len(x.unread))
+	}
+	return &codedError{&hintError{
+		fmt.Errorf("the cluster at %s is not attached as %s", x.k.Server(), x.name),
+		fmt.Sprintf("choose the cluster with --context; to revoke the tokens of a lost one: fairlead cluster detach %s --registry-only --registry URL", x.name),
+	}, exitNotFound}
+}
+
+// untold asks for the registries, where no secret says which they are.
+func (x *detachment) untold() error {
+	if !x.installed {
+		return usagef(fmt.Sprintf("fairlead cluster detach %s --registry URL, for each; or, if attach did not make it: kubectl delete secret %s -n %s", x.name, x.claims[0].Name, x.claims[0].Namespace),
+			"there is no secret in %s that says that the cluster is attached as %s, and who may write to others could have marked %s", kube.SystemNamespace, x.name, x.claims[0].ID())
+	}
+	return usagef("fairlead cluster detach "+x.name+" --registry URL, for each",
+		"the cluster is attached as %s, and the secrets that say to which registries are gone: name them with --registry", x.name)
+}
+
+// claim takes those marked secrets on that are of these registries, whose
+// tokens end. kube-system's is the last then: see do.
+func (x *detachment) claim(e env, logins []login) {
+	for _, s := range x.claims {
+		of := registriesOf(s)
+		if placed(s) && slices.ContainsFunc(logins, func(l login) bool { return slices.Contains(of, l.Server) }) {
+			x.secrets = append(x.secrets, s)
+			continue
+		}
+		fmt.Fprintf(e.stderr, "warning: the secret %s stays: it is marked as attach's, for %s, and attach did not make it for this cluster's registries\n", s.ID(), shown(s.Annotations[registriesMark]))
+	}
+	slices.SortStableFunc(x.secrets, func(a, b pullsecret.Secret) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+}
+
+// rank is 1 for what goes last.
+func rank(s pullsecret.Secret) int {
+	if s.Namespace == kube.SystemNamespace {
+		return 1
+	}
+	return 0
 }
 
 // blind adds the namespaces whose secrets may not be seen.
@@ -231,12 +281,12 @@ func (x *detachment) carries(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// urls are the registries in the secrets.
+// urls are the registries in the secrets that are to be trusted.
 func (x *detachment) urls() []string {
 	var out []string
 	for _, s := range slices.Concat(x.secrets, x.sources) {
-		for _, u := range strings.Fields(s.Annotations[registriesMark]) {
-			if !slices.Contains(out, u) {
+		for _, u := range registriesOf(s) {
+			if trusted(s) && !slices.Contains(out, u) {
 				out = append(out, u)
 			}
 		}
@@ -351,35 +401,64 @@ func (x *detachment) remove(ctx context.Context, e env, s pullsecret.Secret) err
 }
 
 // revoke ends the tokens that attach made; the cluster's others are named.
+// Those that make tokens end first: nobody adds to what is listed then, and
+// where it stops half way the cluster gets no other token.
 func (x *detachment) revoke(ctx context.Context, e env, r *clusterRegistry) error {
+	before, err := r.tokens(ctx, x.name, false)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, t := range before {
+		if t.Access != clusterAccess || !ofAttach(t, x.name) {
+			continue
+		}
+		if err := r.end(ctx, e, t); err != nil {
+			return err
+		}
+		n++
+	}
 	tokens, err := r.tokens(ctx, x.name, true)
 	if err != nil {
 		return err
 	}
-	n, made := 0, 0
+	makers, err := r.makersOf(ctx, tokens)
+	if err != nil {
+		return err
+	}
+	made := 0
 	for _, t := range tokens {
-		if t.State != "active" {
-			continue
-		}
-		if !ofAttach(t, x.name) && !minted(t, x.name, tokens) {
-			fmt.Fprintf(e.stderr, "The token %s of %s stays: attach did not make it. To revoke it: fairlead token rm %s --server %s\n", t.ID, r.url, t.ID, r.url)
-			continue
-		}
-		if _, err := r.s.api.RevokeToken(ctx, t.ID); err != nil {
-			return r.failed(err)
-		}
-		n++
-		if !ofAttach(t, x.name) {
+		switch {
+		case t.State != "active":
+		case ofAttach(t, x.name):
+			err = r.end(ctx, e, t)
+			n++
+		case minted(t, x.name, makers):
+			_, err = r.s.api.RevokeToken(ctx, t.ID)
+			err = r.failed(err)
 			made++
-			continue
+		default:
+			fmt.Fprintf(e.stderr, "The token %s of %s stays: attach did not make it. To revoke it: fairlead token rm %s --server %s\n", t.ID, r.url, t.ID, r.url)
 		}
-		fmt.Fprintf(e.stdout, "The token %s of %s is revoked.\n", t.ID, r.url)
+		if err != nil {
+			return err
+		}
 	}
 	if made > 0 {
 		fmt.Fprintf(e.stdout, "%s of %s that the controller made: revoked.\n", count(made, "token"), r.url)
 	}
-	if x.revoked = x.revoked || n > 0; n == 0 {
+	if n += made; n == 0 {
 		fmt.Fprintf(e.stdout, "%s has no token of the cluster %s.\n", r.url, x.name)
 	}
+	x.revoked = x.revoked || n > 0
+	return nil
+}
+
+// end revokes a token, and says so.
+func (r *clusterRegistry) end(ctx context.Context, e env, t v1.Token) error {
+	if _, err := r.s.api.RevokeToken(ctx, t.ID); err != nil {
+		return r.failed(err)
+	}
+	fmt.Fprintf(e.stdout, "The token %s of %s is revoked.\n", t.ID, r.url)
 	return nil
 }

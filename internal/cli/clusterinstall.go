@@ -181,7 +181,7 @@ func isSource(s pullsecret.Secret) bool {
 // free refuses what something else has, before a token is made, and looks at
 // what is there.
 func (x *installation) free(ctx context.Context, e env) error {
-	marks, err := x.marked(ctx)
+	marks, err := x.marked(ctx, e)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	v1 "fairlead.dev/fairlead/api/v1"
@@ -203,12 +204,46 @@ func ofAttach(t v1.Token, cluster string) bool {
 	return t.Cluster == cluster && t.Description == cluster && (t.Access == pullAccess || t.Access == clusterAccess) && t.Reach.All && t.Expires == nil
 }
 
-// minted says whether one of attach's tokens among all made a token, for the
-// controller or by it.
-func minted(t v1.Token, cluster string, all []v1.Token) bool {
-	return t.Cluster == cluster && t.Access == pullAccess && slices.ContainsFunc(all, func(by v1.Token) bool {
-		return by.Access == clusterAccess && ofAttach(by, cluster) && t.CreatedBy == by.Account+"/"+by.ID
-	})
+// minted says whether one of attach's tokens made a token, for the controller or
+// by it. makers are makersOf the cluster's. Of a maker that the registry has
+// forgotten nothing is known: what it made of the cluster's name counts, for it
+// would outlive the cluster otherwise.
+func minted(t v1.Token, cluster string, makers map[string]v1.Token) bool {
+	if t.Cluster != cluster || t.Access != pullAccess {
+		return false
+	}
+	by, known := makers[t.CreatedBy]
+	if !known {
+		return strings.HasPrefix(t.CreatedBy, t.Account+"/")
+	}
+	return by.Access == clusterAccess && ofAttach(by, cluster)
+}
+
+// makersOf gives the tokens that made others of a cluster, by what CreatedBy
+// calls them, as far as the registry knows them: it forgets them 30 days after
+// their end. all are the cluster's, those that ended as well.
+func (r *clusterRegistry) makersOf(ctx context.Context, all []v1.Token) (map[string]v1.Token, error) {
+	out := map[string]v1.Token{}
+	for _, t := range all {
+		out[t.Account+"/"+t.ID] = t
+	}
+	asked := map[string]bool{}
+	for _, t := range all {
+		id, is := strings.CutPrefix(t.CreatedBy, t.Account+"/")
+		if _, known := out[t.CreatedBy]; known || !is || t.State != "active" || asked[id] {
+			continue
+		}
+		asked[id] = true
+		by, err := r.s.api.Token(ctx, id)
+		if status, _ := refusal(err); status == http.StatusNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, r.failed(err)
+		}
+		out[t.CreatedBy] = by
+	}
+	return out, nil
 }
 
 // token gives the cluster's token of an access with its value: the one that it
@@ -223,8 +258,7 @@ func (r *clusterRegistry) token(ctx context.Context, access, cluster, uid string
 	if err != nil {
 		return v1.TokenValue{}, err
 	}
-	var active []v1.Token
-	last := "" // of those that ended: the key that made it makes none again
+	var active, ended []v1.Token
 	for _, t := range all {
 		switch {
 		case !ofAttach(t, cluster):
@@ -234,26 +268,49 @@ func (r *clusterRegistry) token(ctx context.Context, access, cluster, uid string
 			}
 		case t.State == "active":
 			active = append(active, t)
-		case last == "": // the newest comes first
-			last = t.ID
+		default:
+			ended = append(ended, t)
 		}
 	}
 	if len(active) > 0 && known {
 		v, err := r.s.api.TokenValue(ctx, active[len(active)-1].ID)
 		return v, r.failed(err)
 	}
-	v, err := r.s.api.AddToken(ctx, v1.TokenSpec{
+	return r.askedFor(ctx, v1.TokenSpec{
 		Account: r.account, Access: access, Description: cluster, Cluster: cluster, NonExpiring: true,
-	}, requestKey(access, uid, cluster, last))
-	status, _ := refusal(err)
-	switch {
-	case len(active) > 0 && status == http.StatusConflict: // somebody else of the account asked with this key
-		v, err = r.s.api.TokenValue(ctx, active[len(active)-1].ID)
-	case len(active) > 0 && err == nil && v.Added:
-		_, err = r.s.api.RevokeToken(ctx, v.ID)
-		return v1.TokenValue{}, errors.Join(r.taken(cluster), err)
+	}, uid, active, ended)
+}
+
+// vain is how many tokens are made, and revoked at once, to find one of ours
+// among the active ones.
+const vain = 3
+
+// askedFor asks for a token by this cluster's keys: the first, and, as the key
+// of a token that ended makes none again, the next. The active ones are another
+// cluster's if no key finds one of them. There may be one behind a key that is
+// free: the registry has forgotten the token that this one made.
+func (r *clusterRegistry) askedFor(ctx context.Context, spec v1.TokenSpec, uid string, active, ended []v1.Token) (v1.TokenValue, error) {
+	for n, made := 0, 0; made < vain; n++ {
+		v, err := r.s.api.AddToken(ctx, spec, requestKey(spec.Access, uid, spec.Cluster, strconv.Itoa(n)))
+		if status, _ := refusal(err); status == http.StatusConflict {
+			of := func(t v1.Token) bool { return strings.Contains(err.Error(), t.ID) } // it says which token the key made
+			if i := slices.IndexFunc(active, of); i >= 0 {                             // for somebody else of the account
+				v, err = r.s.api.TokenValue(ctx, active[i].ID)
+				return v, r.failed(err)
+			}
+			if slices.ContainsFunc(ended, of) {
+				continue
+			}
+		}
+		if err != nil || len(active) == 0 || !v.Added {
+			return v, r.failed(err)
+		}
+		made++
+		if _, err := r.s.api.RevokeToken(ctx, v.ID); err != nil {
+			return v1.TokenValue{}, errors.Join(r.taken(spec.Cluster), r.failed(err))
+		}
 	}
-	return v, r.failed(err)
+	return v1.TokenValue{}, r.taken(spec.Cluster)
 }
 
 // requestKey is short, whatever the names are: a key has 128 bytes at most.

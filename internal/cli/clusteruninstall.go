@@ -50,7 +50,8 @@ func (x *detachment) uninstall(ctx context.Context, e env, broken *failures) {
 		}
 	}
 	if there, err := x.k.Find(ctx, controllerObject()); err == nil && there.Label(clusterLabel) != x.name {
-		return // somebody else's controller sees to its secrets
+		x.others = true // it sees to its secrets
+		return
 	}
 	// Without rights no controller writes any more, wherever it may still run.
 	x.sweepSecrets(ctx, e, broken)
@@ -198,9 +199,13 @@ func (x *detachment) unlist(ctx context.Context, a kube.Object) error {
 // leave takes away by what detach finds an attach, once its tokens are void: the
 // kinds, the secrets with the tokens, and the namespace if nothing else is in it.
 func (x *detachment) leave(ctx context.Context, e env, broken *failures) {
-	for _, o := range []kube.Object{
-		object("coordination.k8s.io/v1", "Lease", deploy.Namespace, deploy.Controller), object("v1", "Secret", deploy.Namespace, webhookSecret),
-	} {
+	var unmarked []kube.Object // which the controller made
+	if !x.others {
+		unmarked = []kube.Object{
+			object("coordination.k8s.io/v1", "Lease", deploy.Namespace, deploy.Controller), object("v1", "Secret", deploy.Namespace, webhookSecret),
+		}
+	}
+	for _, o := range unmarked {
 		there, err := x.k.Find(ctx, o)
 		if kube.IsMissing(err) {
 			continue

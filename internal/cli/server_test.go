@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,9 +17,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"fairlead.dev/fairlead/internal/database/sqlite"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
@@ -32,6 +35,9 @@ func TestServerScripts(t *testing.T) {
 		"end":   endServer,
 		"push":  pushImage,
 		"pull":  pullImage,
+
+		"forget":   forgetTokens,
+		"owntoken": ownToken,
 
 		"tokenof": tokenOf,
 		"tokenid": tokenID,
@@ -64,7 +70,11 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: serve DATA [FLAG...]")
 	}
 	data := ts.MkAbs(args[0])
-	cmd := exec.Command("fairlead", append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json"}, args[1:]...)...)
+	flags := append([]string{"serve", "--data", data, "--log-format", "json"}, args[1:]...)
+	if !slices.Contains(flags, "--listen") {
+		flags = append(flags, "--listen", "127.0.0.1:0")
+	}
+	cmd := exec.Command("fairlead", flags...)
 	// A campaign's own variables (FAIRLEAD_LONG, ...) are none of the program's.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAIRLEAD_") })
 	log, err := cmd.StderrPipe()
@@ -216,4 +226,38 @@ func idsIn(ts *testscript.TestScript, _ bool, args []string) {
 	for pair := range slices.Chunk(args, 2) {
 		ts.Setenv(pair[1], strings.TrimSpace(ts.ReadFile(pair[0])))
 	}
+}
+
+// forgetTokens is "forget DATA": all tokens that ended are forgotten, as they
+// are after 30 days. No server runs.
+func forgetTokens(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sqlite.Open(context.Background(), filepath.Join(ts.MkAbs(args[0]), "fairlead.db"), sqlite.Options{})
+	ts.Check(err)
+	n, err := db.Accounts.ForgetTokens(context.Background(), time.Now().Add(time.Minute), 1000)
+	ts.Check(errors.Join(err, db.Close()))
+	if n == 0 {
+		ts.Fatalf("there is no token to forget")
+	}
+}
+
+// ownToken is "owntoken UID TOKENFILE [ID]": what attach takes for the token of
+// the cluster prod with this UID, whose secrets are gone; $OWN is its id. With
+// "!", it takes what is there for another cluster's.
+func ownToken(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, value := context.Background(), strings.TrimSpace(ts.ReadFile(args[1]))
+	r, err := openRegistry(ctx, login{Name: "x", Server: "http://" + ts.Getenv("REGISTRY"), Token: value}, "")
+	ts.Check(err)
+	defer clusterRegistries{r}.close()
+	v, err := r.token(ctx, clusterAccess, "prod", args[0], false)
+	if neg {
+		if err == nil || !strings.Contains(err.Error(), "has tokens of another cluster with the name prod") {
+			ts.Fatalf("it takes %s for its own: %v", v.ID, err)
+		}
+		return
+	}
+	ts.Check(err)
+	if len(args) > 2 && v.ID != args[2] {
+		ts.Fatalf("it takes %s, want %s", v.ID, args[2])
+	}
+	ts.Setenv("OWN", v.ID)
 }

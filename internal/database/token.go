@@ -133,6 +133,15 @@ func (s *Accounts) AddToken(ctx context.Context, t account.Token, requestKey str
 		if _, err := c.raise(ctx); err != nil {
 			return err
 		}
+		// Who asks was let in before: it may have been revoked since then. The
+		// counter is ours by now, so nobody revokes it any more until this ends.
+		maker, err := tokenOf(ctx, c.tx, t.AccountID, line.TokenID)
+		if err == nil && maker.State(moment(c.at)) != account.Active {
+			return account.ErrEnded
+		}
+		if err != nil && !errors.Is(err, account.ErrNotFound) { // the operator is none of these
+			return err
+		}
 		added = true
 		made, err = c.addToken(ctx, t, requestKey)
 		return err

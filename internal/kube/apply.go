@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead.dev/fairlead/internal/pullplan"
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
 
@@ -26,7 +27,8 @@ const (
 // Apply makes a cluster's secret like s, by a server-side apply as Manager:
 // what it applied before and does not any more goes, what others keep stays.
 // It never deletes: what cannot be changed is an error. force takes fields
-// over that other managers have.
+// over that other managers have, and a secret from the controller, which is
+// the same manager.
 //
 // Errors: Immutable if its type differs or it is immutable, Foreign if what is
 // there is no pull secret, Owned, Quota, Refused, NotFound for the namespace,
@@ -38,6 +40,11 @@ func (c *Cluster) Apply(ctx context.Context, s pullsecret.Secret, force bool) (R
 	case err == nil:
 		if err := changeable(t, before, s); err != nil {
 			return "", err
+		}
+		if policy := before.Annotations[pullplan.PolicyAnnotation]; policy != "" && !force {
+			return "", t.fail(Owned, nil,
+				"change the policy, or delete it; to take the secret from it, which ends its renewal: the same command with --force-conflicts",
+				"%s is kept by the policy %s", t, clip(policy))
 		}
 		s.Immutable = s.Immutable || before.Immutable // there is no way back
 	case IsMissing(err), refused(err): // who may write need not be allowed to read

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 
 	"fairlead.dev/fairlead/internal/pullsecret"
 )
@@ -332,6 +333,21 @@ func TestPodOf(t *testing.T) {
 		}
 		if stuck(pod) == c.pulled {
 			t.Errorf("%s: stuck %t", c.name, !c.pulled)
+		}
+	}
+}
+
+// TestActsAsInAPod: --as and --as-group hold for a pod's own cluster, too, which
+// comes without them.
+func TestActsAsInAPod(t *testing.T) {
+	t.Parallel()
+	own := func() (*rest.Config, error) {
+		return &rest.Config{Host: "https://10.96.0.1", BearerToken: "the pod's own"}, nil
+	}
+	for _, o := range []Options{{}, {As: "jo"}, {As: "jo", AsGroup: []string{"dev", "ops"}}} {
+		cfg, err := configOf(own, o)
+		if err != nil || cfg.Impersonate.UserName != o.As || !slices.Equal(cfg.Impersonate.Groups, o.AsGroup) {
+			t.Errorf("%+v: %+v, %v", o, cfg.Impersonate, err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func find(o Options) (*rest.Config, string, error) {
 		AuthInfo:       clientcmdapi.AuthInfo{Impersonate: o.As, ImpersonateGroups: o.AsGroup},
 	}
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, over)
-	cfg, err := loader.ClientConfig()
+	cfg, err := configOf(loader.ClientConfig, o)
 	if err != nil {
 		return nil, "", configError(err, o, rules.Precedence)
 	}
@@ -59,6 +59,22 @@ func find(o Options) (*rest.Config, string, error) {
 		return nil, "", configError(err, o, rules.Precedence)
 	}
 	return cfg, namespace, nil
+}
+
+// configOf is what is found, acting as o says: a pod's own cluster takes no
+// override of who that is.
+func configOf(found func() (*rest.Config, error), o Options) (*rest.Config, error) {
+	cfg, err := found()
+	if err != nil {
+		return nil, err
+	}
+	if o.As != "" {
+		cfg.Impersonate.UserName = o.As
+	}
+	if len(o.AsGroup) > 0 {
+		cfg.Impersonate.Groups = o.AsGroup
+	}
+	return cfg, nil
 }
 
 const contextsHint = "kubectl config get-contexts, to see what there is"

@@ -94,6 +94,30 @@ var tokenCases = []testCase{
 		all.Wait()
 		s.equal("made", made.Load(), int64(1))
 	}},
+	{"is made by one that is good", func(s *suite) {
+		a, b := s.account("acme"), s.account("beta")
+		maker, expired := s.adding(a.ID, nil), s.adding(a.ID, func(t *account.Token) { t.Expires = s.Clock.Now().Add(time.Second) })
+		by := func(accountID int64, maker, key string) error {
+			l := line("token.add")
+			l.TokenID = maker
+			_, _, err := s.Accounts.AddToken(s.Context(), s.token(accountID), key, l)
+			return err
+		}
+		s.must(by(a.ID, maker.ID, "r1"))
+		s.must(by(a.ID, expired.ID, ""))
+		s.must(by(a.ID, "control-socket", ""))
+		s.Clock.Pass(time.Minute)
+		s.must(s.Accounts.RevokeToken(s.Context(), a.ID, maker.ID, line("token.revoke")))
+		before, _, err := s.Accounts.TokenPage(s.Context(), account.TokenFilter{}, "", 100)
+		s.must(err)
+		s.is(by(a.ID, maker.ID, ""), account.ErrEnded)
+		s.is(by(a.ID, maker.ID, "r2"), account.ErrEnded)
+		s.is(by(a.ID, expired.ID, ""), account.ErrEnded)
+		after, _, err := s.Accounts.TokenPage(s.Context(), account.TokenFilter{}, "", 100)
+		s.must(err)
+		s.equal("tokens", after, before)
+		s.must(by(b.ID, "", ""))
+	}},
 	{"is rotated", func(s *suite) {
 		a := s.account("acme")
 		t := s.adding(a.ID, nil)

@@ -11,7 +11,8 @@ import (
 )
 
 // sets of values that each chart is tried with: as little and as much as there
-// is.
+// is, and names that YAML takes for something else, those of the release and
+// its namespace included.
 var sets = map[string]map[string]string{
 	controller: {
 		"defaults": "",
@@ -53,6 +54,17 @@ resources: null
 runAsUser: null
 nodeSelector: null
 `,
+		"numbers": `
+imagePullSecrets: [{name: "1"}]
+secretNames: ["123", "on", "1e3"]
+registries:
+- {host: registry.example, secret: {name: "123"}}
+- {host: docker.io, fairlead: {tokenSecret: "0"}}
+policy: {secretName: "1e3", excludeNamespaces: ["123"], serviceAccounts: {names: ["123"]}, recreatePods: Stuck}
+rights: {recreatePods: true}
+env: {"y": "1"}
+priorityClassName: "on"
+`,
 	},
 	server: {
 		"defaults": "",
@@ -83,12 +95,23 @@ podAnnotations: {a.example/b: "1"}
 podLabels: {team: platform}
 `,
 		"nothing": `
-persistence: {existingClaim: mine}
+persistence: {existingClaim: "123"}
 hostNetwork: true
 resources: null
 runAsUser: null
 nodeSelector: null
 ingress: {enabled: true, hosts: [other.example.com]}
+`,
+		"numbers": `
+imagePullSecrets: [{name: "1"}]
+tls: {existingSecret: "123"}
+operatorToken: {existingSecret: "1e3", key: "1"}
+persistence: {size: "10", storageClassName: "123"}
+service: {type: LoadBalancer, loadBalancerClass: "123"}
+ingress: {enabled: true, className: "1e3", tlsSecret: "0"}
+networkPolicy: {enabled: true}
+env: {"y": "1"}
+priorityClassName: "on"
 `,
 	},
 }
@@ -108,16 +131,19 @@ func TestCharts(t *testing.T) {
 	s.crds()
 	s.homes()
 	for chart, all := range sets {
-		namespace := map[string]string{controller: system, server: "fairlead"}[chart]
 		for name, values := range all {
 			t.Run(chart+" "+name, func(t *testing.T) {
 				s := &site{s.Namespace, s.c, t}
+				release, namespace := chart, map[string]string{controller: system, server: "fairlead"}[chart]
+				if name == "numbers" {
+					release, namespace = "on", "123"
+				}
 				flags := slices.Concat(needed[chart], []string{"--namespace", namespace, given(t, values)})
 				if out := s.helm(append([]string{"lint", "--strict", at(t, "charts", chart)}, flags...)...); !strings.Contains(out, "0 chart(s) failed") {
 					t.Errorf("helm lint says %s", out)
 				}
-				s.accepts(s.helm(append([]string{"template", chart, at(t, "charts", chart)}, flags...)...))
-				s.helm(append([]string{"install", chart, at(t, "charts", chart), "--dry-run=server"}, flags...)...)
+				s.accepts(s.helm(append([]string{"template", release, at(t, "charts", chart)}, flags...)...))
+				s.helm(append([]string{"install", release, at(t, "charts", chart), "--dry-run=server"}, flags...)...)
 			})
 		}
 	}

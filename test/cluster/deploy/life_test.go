@@ -19,7 +19,7 @@ func TestHelmLife(t *testing.T) {
 	}
 	hub := "registries: [{host: docker.io, secret: {name: hub}}, {host: registry.example, fairlead: {tokenSecret: cluster}}]\n"
 	run("install", hub)
-	for _, kind := range []string{"serviceaccount/fairlead-controller", "deployment/fairlead-controller", "service/fairlead-webhook", "pullsecret/fairlead-controller", "clusterpullsecret/fairlead", "mutatingwebhookconfiguration/fairlead-pull-secrets", "validatingadmissionpolicy/fairlead-controller-secrets"} {
+	for _, kind := range []string{"serviceaccount/fairlead-controller", "deployment/fairlead-controller", "service/fairlead-webhook", "pullsecret/fairlead-controller", "clusterpullsecret/fairlead", "mutatingwebhookconfiguration/fairlead-pull-secrets", "validatingadmissionpolicy/fairlead-controller-secrets", "validatingadmissionpolicy/fairlead-controller-webhook"} {
 		s.Kubectl("get", kind, "--namespace", system)
 	}
 	if got := s.Kubectl("get", "pullsecret/fairlead-controller", "--namespace", system, "-o", "jsonpath={range .spec.registries[*]}{.host} {.namespaces} {.fairlead.lifetime} {.fairlead.renewAfter};{end}"); got != `registry.example ["acme-platform"] 8760h 720h;` {
@@ -47,7 +47,7 @@ func TestHelmLife(t *testing.T) {
 	}
 
 	run("upgrade", "webhook: {enabled: false}\nrights: {admissionPolicy: false, recreatePods: true}\n")
-	for _, gone := range []string{"mutatingwebhookconfiguration/fairlead-pull-secrets", "validatingadmissionpolicy/fairlead-controller-secrets", "clusterpullsecret/fairlead", "pullsecret/fairlead-controller"} {
+	for _, gone := range []string{"mutatingwebhookconfiguration/fairlead-pull-secrets", "validatingadmissionpolicy/fairlead-controller-secrets", "validatingadmissionpolicy/fairlead-controller-webhook", "clusterpullsecret/fairlead", "pullsecret/fairlead-controller"} {
 		if got := s.Kubectl("get", gone, "--namespace", system, "--ignore-not-found"); got != "" {
 			t.Errorf("%s is still there", gone)
 		}

@@ -6,6 +6,7 @@ package deploy_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -96,12 +97,12 @@ func (s *site) render(chart string, args ...string) string {
 	return s.helm(slices.Concat([]string{"template", chart, at(s.t, "charts", chart)}, needed[chart], args)...)
 }
 
-// homes makes the namespaces that Fairlead is installed into. They stay: to
-// end one takes the cluster a minute.
+// homes makes the namespaces that Fairlead is installed into, and one that is
+// called by a number. They stay: to end one takes the cluster a minute.
 func (s *site) homes() {
 	s.t.Helper()
-	for _, name := range []string{system, server} {
-		s.Input("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n", "apply", "--server-side", "-f", "-")
+	for _, name := range []string{system, server, "123"} {
+		s.Input(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %q}\n", name), "apply", "--server-side", "-f", "-")
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *Kubernetes) install(t testing.TB) error {
 	return await("the API server refuses what it should", startLimit, func() error {
 		for path, body := range map[string]string{
 			"secrets/" + SecretName + "?fieldManager=test&dryRun=All": `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"` + SecretName + `"}}`,
-			"serviceaccounts/default?fieldManager=test&dryRun=All":    `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default","labels":{"a":"b"}}}`,
+			"serviceaccounts/default?fieldManager=test&dryRun=All":    `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default","annotations":{"a":"b"}}}`,
 		} {
 			status, answer := keeper.Request(http.MethodPatch, keeper.path(path), "application/apply-patch+yaml", body)
 			if status < 400 || !strings.Contains(answer, "ValidatingAdmissionPolicy") {

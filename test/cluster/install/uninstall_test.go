@@ -180,3 +180,55 @@ spec: {registries: [{host: docker.io, secret: {name: hub}}]}
 	s.ns.Kubectl("delete", "namespace", "fairlead-system")
 	s.ns.Kubectl("delete", "crd", "pullsecrets.fairlead.dev", "clusterpullsecrets.fairlead.dev")
 }
+
+// TestUninstallStrangers: marks that a tenant writes stop neither attach nor
+// detach and lead nowhere; and what belongs to a controller of others stays.
+func TestUninstallStrangers(t *testing.T) {
+	s := newSite(t, harness.Cluster(t), 1)
+	s.idle()
+	at := s.registries[0]
+	uid := s.ns.Kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+	for name, x := range map[string]struct{ kind, cluster, url string }{
+		"evil": {"kubernetes.io/dockerconfigjson", "prod", "https://evil.example"}, "second": {"kubernetes.io/dockerconfigjson", "other", at.URL},
+		"occupied": {"kubernetes.io/dockerconfigjson", "prod", at.URL}, "fairlead-pull": {"Opaque", "prod", at.URL},
+	} {
+		s.ns.Apply(fmt.Sprintf(`apiVersion: v1
+kind: Secret
+metadata:
+  name: %s
+  labels: {fairlead.dev/cluster: %s}
+  annotations: {fairlead.dev/cluster-uid: %s, fairlead.dev/registries: %q, fairlead.dev/accounts: evil, fairlead.dev/serviceaccount: default}
+type: %s
+stringData: {.dockerconfigjson: '{"auths":{}}'}
+`, name, x.cluster, uid, x.url, x.kind))
+	}
+	warned := func(r harness.Result) {
+		t.Helper()
+		for line := range strings.SplitSeq(r.Stdout+r.Stderr, "\n") {
+			if strings.Contains(line, "evil.example") && !strings.HasPrefix(line, "warning: ") {
+				t.Errorf("it says %q", line)
+			}
+		}
+		if !strings.Contains(r.Stderr, "evil.example") {
+			t.Errorf("it does not warn: %+v", r)
+		}
+	}
+	warned(s.attach(0, "--wait=false"))
+	warned(s.attach(0, "--wait=false"))
+	if n := len(s.active(at)); n != 2 {
+		t.Errorf("%d tokens, want the cluster's and its first", n)
+	}
+
+	s.ns.Kubectl("delete", "deployment", "fairlead-controller", "-n", "fairlead-system")
+	s.ns.Kubectl("create", "deployment", "fairlead-controller", "--image=x", "-n", "fairlead-system")
+	s.ns.Kubectl("create", "secret", "generic", "fairlead-webhook", "-n", "fairlead-system", "--from-literal=a=b")
+	s.ns.Input(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"fairlead-controller","namespace":"fairlead-system"}}`, "create", "-f", "-")
+	r := s.ns.Fairlead(0, "cluster", "detach", "prod", "--force")
+	warned(r)
+	if len(s.active(at)) != 0 || s.missing("deployment", "fairlead-controller", "fairlead-system") || s.missing("secret", "fairlead-webhook", "fairlead-system") || s.missing("lease", "fairlead-controller", "fairlead-system") {
+		t.Errorf("detach took the wrong things: %+v", r)
+	}
+	if !s.missing("secret", "occupied", s.ns.Name) || s.missing("secret", "evil", s.ns.Name) || s.missing("secret", "second", s.ns.Name) || s.missing("secret", "fairlead-pull", s.ns.Name) {
+		t.Errorf("detach took the wrong secrets: %+v", r)
+	}
+}

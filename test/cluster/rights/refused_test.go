@@ -121,6 +121,26 @@ func TestCannotTouchOthersSecrets(t *testing.T) {
 	}
 }
 
+// TestCannotHoldNamespaces: a finalizer of a secret would keep its namespace
+// from ending.
+func TestCannotHoldNamespaces(t *testing.T) {
+	s := newSite(t)
+	ns := s.c.Namespace(t)
+	const owner = `ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: a, uid: b}]`
+	for _, more := range []string{"finalizers: [a.example/b]", owner} {
+		s.refused(s.keeper, denied, strings.Replace(secret(ns.Name, pull, dockerType, policyName), "metadata: {", "metadata: {"+more+", ", 1), apply...)
+	}
+	s.keeper.Input(secret(ns.Name, pull, dockerType, policyName), apply...)
+	mine := ns.Name + "/secrets/" + pull
+	s.refusedRequest(denied, "PATCH", mine, mergePatch, `{"metadata":{"finalizers":["a.example/b"]}}`)
+	s.refusedRequest(denied, "PATCH", mine, mergePatch, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"b"}]}}`)
+	// Another's stays, and does not keep the controller from its work.
+	ns.Kubectl("patch", "secret", pull, "--type=merge", "-p", `{"metadata":{"finalizers":["a.example/b"]}}`)
+	s.keeper.Input(secret(ns.Name, pull, dockerType, "ClusterPullSecret/other"), apply...)
+	s.refusedRequest(denied, "PATCH", mine, mergePatch, `{"metadata":{"finalizers":null}}`)
+	ns.Kubectl("patch", "secret", pull, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+}
+
 // TestCannotChangeOtherFields of a service account than its list, and of that
 // others' names.
 func TestCannotChangeOtherFields(t *testing.T) {
@@ -130,7 +150,8 @@ func TestCannotChangeOtherFields(t *testing.T) {
 	account := ns.Name + "/serviceaccounts/default"
 	for _, body := range []string{
 		`{"metadata":{"labels":{"team":"b"}}}`,
-		`{"metadata":{"labels":{"new":"b"}}}`,
+		`{"metadata":{"labels":{"team":"b","new":"b"}}}`,
+		`{"metadata":{"labels":{"team":null,"new":"b"}}}`,
 		`{"metadata":{"labels":null}}`,
 		`{"metadata":{"annotations":{"note":null}}}`,
 		`{"metadata":{"annotations":{"note":"other"}}}`,
@@ -171,7 +192,7 @@ func TestNobodyElseIsBound(t *testing.T) {
 	s.system.Input(secret(harness.System, "some", tokenType, ""), "apply", "-f", "-")
 	harness.Until(t, "the policies are checked", func() error {
 		got := s.system.Kubectl("get", "validatingadmissionpolicies", "-o", `jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.status.observedGeneration} {.status.typeChecking}{"\n"}{end}`)
-		if want := "fairlead-controller-accounts 1 1 {}\nfairlead-controller-secrets 1 1 {}\n"; got != want {
+		if want := "fairlead-controller-accounts 1 1 {}\nfairlead-controller-secrets 1 1 {}\nfairlead-controller-webhook 1 1 {}\n"; got != want {
 			return fmt.Errorf("got %q, want %q", got, want)
 		}
 		return nil

@@ -192,3 +192,26 @@ func TestPartly(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptByAPolicy: the controller's secrets are not taken from it unless that
+// is said.
+func TestKeptByAPolicy(t *testing.T) {
+	t.Parallel()
+	c := harness.Cluster(t)
+	ns, other := c.Namespace(t), c.Namespace(t)
+	keep(ns, "regcred")
+	keep(other, "regcred")
+	create := []string{"secret", "create", "regcred", "--server", "registry.example", "--username", "jo", "--password-stdin"}
+	policy := func(n *harness.Namespace) string {
+		return n.Kubectl("get", "secret", "regcred", "-o", `jsonpath={.metadata.annotations.fairlead\.dev/policy}`)
+	}
+	for _, args := range [][]string{create, {"secret", "copy", "regcred", "-n", other.Name, "--to", ns.Name}} {
+		r := fairlead(t, ns, 5, "s3cr3t", args...)
+		if want := "the secret regcred in the namespace " + ns.Name + " is kept by the policy ClusterPullSecret/fairlead\nNext: change the policy, or delete it"; !strings.Contains(r.Stderr, want) || policy(ns) == "" {
+			t.Errorf("%v: %+v\nwant %q", args, r, want)
+		}
+	}
+	if r := fairlead(t, ns, 0, "s3cr3t", append(create, "--force-conflicts")...); !strings.Contains(r.Stdout, ": changed.") || policy(ns) != "" {
+		t.Errorf("forced: %+v", r)
+	}
+}

@@ -90,6 +90,7 @@ immutable: true
 type: kubernetes.io/dockerconfigjson
 stringData: {.dockerconfigjson: '{"auths":{}}'}
 `)
+	keep(ns, "kept")
 	for name, want := range map[string]struct {
 		reason kube.Reason
 		text   string
@@ -99,6 +100,7 @@ stringData: {.dockerconfigjson: '{"auths":{}}'}
 		"theirs": {kube.Owned, "data..dockerconfigjson of kubectl-create", "--force-conflicts"},
 		"old":    {kube.Immutable, "its type is kubernetes.io/dockercfg, and a type never changes", "fairlead secret use old-2"},
 		"fixed":  {kube.Immutable, "it is immutable", "fairlead secret create fixed-2"},
+		"kept":   {kube.Owned, "is kept by the policy ClusterPullSecret/fairlead", "change the policy, or delete it"},
 	} {
 		before := ns.Kubectl("get", "secret", name, "-o", "yaml", "--show-managed-fields")
 		_, err := k.Apply(t.Context(), secret(ns.Name, name), false)
@@ -122,6 +124,19 @@ stringData: {.dockerconfigjson: '{"auths":{}}'}
 	if reason(err) != kube.NotFound || err.Error() != "there is no namespace no-such-namespace" {
 		t.Errorf("no namespace: %v", err)
 	}
+}
+
+// keep makes a secret as the controller does.
+func keep(ns *harness.Namespace, name string) {
+	ns.Input(`apiVersion: v1
+kind: Secret
+metadata:
+  name: `+name+`
+  labels: {app.kubernetes.io/managed-by: fairlead}
+  annotations: {fairlead.dev/policy: ClusterPullSecret/fairlead}
+type: kubernetes.io/dockerconfigjson
+stringData: {.dockerconfigjson: '{"auths":{"a.example":{"auth":"dTpw"}}}'}
+`, "apply", "--server-side", "--field-manager="+kube.Manager, "-f", "-")
 }
 
 // TestAdmission: a quota and a rule of the cluster are told apart from rights.

@@ -1,6 +1,7 @@
 package localtest
 
 import (
+	"os"
 	"slices"
 	"time"
 
@@ -134,8 +135,11 @@ var repositoryCases = []testCase{
 			s.holds(repo, byTag("v1"), m)
 		}
 	}},
-	{"ten thousand manifests", func(s *suite) {
-		const n = 10_000
+	{"thousands of manifests", func(s *suite) {
+		n := 2_500
+		if os.Getenv("FAIRLEAD_LONG") == "1" {
+			n = 10_000
+		}
 		blobs := newBlobs("m", 5)
 		s.link("acme/web", blobs...)
 		together(50, func(w int) {
