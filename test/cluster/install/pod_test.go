@@ -2,6 +2,7 @@ package install_test
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -248,6 +249,12 @@ func TestExternalRegistry(t *testing.T) {
 		return nil
 	})
 	s.runs("default", "theirs", theirs, 1)
+	// Beside them what is public is pulled without a credential: this registry
+	// refuses everybody who brings one that it does not know.
+	open := harness.StartFairlead(t, "--anonymous-public")
+	open.Account(t, "open", "open-web")
+	open.Manage(t, http.MethodPatch, "namespaces/open-web", map[string]string{"visibility": "public"}, nil)
+	s.runs("default", "public", harness.Operator(open).Push(t, "open-web/app:v1", s.c.App(t, t.Name()+"public")), 1)
 	s.runs("default", "ours", ours, 1)
 	s.attach(0, "--without-webhook") // keeps the entry
 	if data := s.data("default"); !strings.Contains(data, other.Host) {
