@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -158,18 +159,36 @@ func (h *hook) server() *http.Server {
 	}
 }
 
-// few closes connections beyond a number as soon as they are made.
-func few(most int64) func(net.Conn, http.ConnState) {
-	var open atomic.Int64
+// few bounds the number of connections. For one more goes the one that has
+// neither begun nor ended a request for longest: who holds them all, or sends
+// his requests byte by byte, shuts nobody out.
+func few(most int) func(net.Conn, http.ConnState) {
+	var mu sync.Mutex
+	changed := map[net.Conn]uint64{} // in the order of changes
+	var changes uint64
 	return func(c net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateNew:
-			if open.Add(1) > most {
-				_ = c.Close() // the server finds out, and says that it is closed
-			}
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
+		mu.Lock()
+		defer mu.Unlock()
+		if _, is := changed[c]; !is && s != http.StateNew {
+			return // it went
 		}
+		if s == http.StateClosed || s == http.StateHijacked {
+			delete(changed, c)
+			return
+		}
+		changes++
+		changed[c] = changes
+		if len(changed) <= most {
+			return
+		}
+		oldest := c
+		for other, at := range changed {
+			if at < changed[oldest] {
+				oldest = other
+			}
+		}
+		delete(changed, oldest)
+		go func() { _ = oldest.Close() }() // it says goodbye, which may take a while
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,8 +24,9 @@ import (
 	"fairlead.dev/fairlead/internal/pullplan"
 )
 
-// TestConnections: beyond a number connections are closed at once, and there is
-// room again when others end.
+// TestConnections: for one connection beyond a number the one goes that did
+// nothing for longest, so that who holds them all shuts nobody out; one at work
+// stays.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	h := &hook{k: &keeper{o: Options{Log: slog.New(slog.DiscardHandler)}}}
@@ -42,6 +44,14 @@ func TestConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := h.server()
+	var served atomic.Int64
+	bound := server.ConnState
+	server.ConnState = func(c net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			served.Add(1)
+		}
+		bound(c, s)
+	}
 	go func() { _ = server.ServeTLS(listener, "", "") }()
 	defer func() { _ = server.Close() }()
 
@@ -50,38 +60,43 @@ func TestConnections(t *testing.T) {
 	dial := func() (net.Conn, error) {
 		return (&tls.Dialer{Config: &tls.Config{RootCAs: roots}}).DialContext(t.Context(), "tcp", listener.Addr().String())
 	}
-	var open []net.Conn
-	for range mostConnections {
-		c, err := dial()
+	ask := func(way *http.Transport) {
+		t.Helper()
+		answer, err := (&http.Client{Transport: way}).Get("https://" + listener.Addr().String() + "/")
 		if err != nil {
-			t.Fatalf("connection %d: %v", len(open), err)
-		}
-		open = append(open, c)
-	}
-	if c, err := dial(); err == nil {
-		_ = c.Close()
-		t.Errorf("there are %d connections, and one more was made", len(open))
-	}
-	for _, c := range open {
-		_ = c.Close()
-	}
-	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true, DisableKeepAlives: true}
-	for range 2 * mostConnections {
-		var answer *http.Response
-		for range 100 { // the server finds out that they ended
-			if answer, err = (&http.Client{Transport: way}).Get("https://" + listener.Addr().String() + "/"); err == nil {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if err != nil {
-			t.Fatalf("after the others ended: %v", err)
+			t.Fatal(err)
 		}
 		if answer.ProtoMajor != 2 || answer.StatusCode != http.StatusNotFound {
 			t.Fatalf("it answers %s by %s", answer.Status, answer.Proto)
 		}
 		_, _ = io.Copy(io.Discard, answer.Body)
 		_ = answer.Body.Close()
+	}
+	transport := func() *http.Transport {
+		return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	}
+	var open []net.Conn
+	for range mostConnections {
+		c, err := dial()
+		if err != nil {
+			t.Fatalf("connection %d: %v", len(open), err)
+		}
+		defer func() { _ = c.Close() }()
+		open = append(open, c)
+	}
+	lasting := transport()
+	ask(lasting)
+	if n, err := open[0].Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("the connection that did nothing for longest is open")
+	}
+	for range 2 * mostConnections { // the rest of those that are held, and more
+		once := transport()
+		ask(once)
+		ask(lasting)
+		defer once.CloseIdleConnections()
+	}
+	if n := served.Load(); n != 3*mostConnections+1 {
+		t.Errorf("%d connections were made, want %d: one at work was closed", n, 3*mostConnections+1)
 	}
 }
 
