@@ -220,6 +220,7 @@ stringData: {.dockerconfigjson: '{"auths":{}}'}
 	}
 
 	s.ns.Kubectl("delete", "deployment", "fairlead-controller", "-n", "fairlead-system")
+	t.Cleanup(func() { s.ns.Kubectl("delete", "namespace", "fairlead-system", "--ignore-not-found") }) // with what is not ours
 	s.ns.Kubectl("create", "deployment", "fairlead-controller", "--image=x", "-n", "fairlead-system")
 	s.ns.Kubectl("create", "secret", "generic", "fairlead-webhook", "-n", "fairlead-system", "--from-literal=a=b")
 	s.ns.Input(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"fairlead-controller","namespace":"fairlead-system"}}`, "create", "-f", "-")
