@@ -143,6 +143,44 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// TestTooLarge: what says that it is too large is refused before it is sent, so
+// that who waits to be asked for it reads why; what does not say is cut.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	r := &admintest.Recorder{}
+	s := httptest.NewServer(admin.New(admin.Options{Upkeep: r, Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(s.Close)
+	body := `{"dryRun":` + strings.Repeat(" ", 6<<20) + `true}`
+	for _, length := range []int64{int64(len(body)), -1} {
+		sent := strings.NewReader(body)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/api/v1/upkeep/sweep", io.NopCloser(sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.ContentLength = length
+		request.Header.Set("Expect", "100-continue")
+		way := &http.Transport{ExpectContinueTimeout: time.Minute}
+		t.Cleanup(way.CloseIdleConnections)
+		answer, err := way.RoundTrip(request)
+		if length < 0 && err != nil {
+			continue // it was cut while it was sent
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, answer); answer.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(got, "more than 65536 bytes") {
+			t.Errorf("with the length %d it is answered %s %s", length, answer.Status, got)
+		}
+		_ = answer.Body.Close()
+		if length > 0 && sent.Len() != len(body) {
+			t.Errorf("%d bytes were sent", len(body)-sent.Len())
+		}
+	}
+	if calls := r.Calls(); len(calls) > 0 {
+		t.Errorf("the upkeep was asked %+v", calls)
+	}
+}
+
 func TestErrorsOfTheUpkeep(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -34,11 +34,15 @@ func readAll[O any](x *exchange) (O, error) {
 // readBody reads the options of a request. An empty body is empty options.
 func readBody[O any](w http.ResponseWriter, r *http.Request) (O, error) {
 	var o O
+	tooLarge := &statusError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", maxBody)}
+	if r.ContentLength > maxBody { // who waits to be asked for it hears this, and no broken connection
+		return o, tooLarge
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return o, &statusError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", maxBody)}
+		return o, tooLarge
 	case err != nil:
 		return o, invalid("the request could not be read: %v", err)
 	case len(bytes.TrimSpace(body)) == 0:
