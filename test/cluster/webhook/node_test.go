@@ -69,7 +69,7 @@ func TestShopInOneFile(t *testing.T) {
 	first := s.space("first")
 	harness.Until(s.t, "the controller works", func() error { return s.ready(first) })
 
-	const tries = 3
+	const tries = 10
 	early := 0
 	for i := range tries {
 		name := fmt.Sprintf("%s-%d", s.Name, i)

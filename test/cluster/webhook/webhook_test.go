@@ -32,7 +32,7 @@ func TestSameInstant(t *testing.T) {
 	ns := s.space("first")
 	harness.Until(s.t, "the controller works", func() error { return s.ready(ns) })
 
-	const tries = 15
+	const tries = 40
 	spaces, accounts := s.late(tries, ns, "before")
 	t.Logf("without the webhook %d of %d pods came before the name in a new namespace, %d of %d with a new account", spaces, tries, accounts, tries)
 	if accounts < tries/2 {
