@@ -136,7 +136,7 @@ var repositoryCases = []testCase{
 		}
 	}},
 	{"thousands of manifests", func(s *suite) {
-		n := 2_500
+		n := 2_500 // beside the race detector, which takes ten times as long
 		if os.Getenv("FAIRLEAD_LONG") == "1" {
 			n = 10_000
 		}
