@@ -30,7 +30,8 @@ run: build ## build and serve on 127.0.0.1:5000, data in fairlead-data
 	@exec bin/fairlead serve
 
 # Modules that drive the built program are never cached: Go's test cache does
-# not see the program.
+# not see the program. The database's contract runs twice: at full size it takes
+# minutes beside the race detector, and seconds without.
 test: deps ## run every test, with the race detector, the foreign clients, crashes, power cuts and Kubernetes
 	go test -race -timeout 20m ./...
 	FAIRLEAD_LONG=1 go test -count=1 -timeout 10m -run TestStores ./internal/database/sqlite
